@@ -1,0 +1,33 @@
+"""MLflow: the layout of runs, a batched writer off the training path, and reading back.
+
+Importing this room is cheap; MLflow itself is imported by `connect`.
+"""
+
+from runner.tracking.reading import MetricPoint, TrialRun, read_trials
+from runner.tracking.records import (
+    TAG_KIND,
+    TAG_OUTCOME,
+    TAG_PARENT,
+    TAG_STUDY,
+    TAG_TRIAL,
+    RunStatus,
+)
+from runner.tracking.study_run import StudyRun
+from runner.tracking.tracking import Tracking, connect
+from runner.tracking.writer import Trouble
+
+__all__ = [
+    "TAG_KIND",
+    "TAG_OUTCOME",
+    "TAG_PARENT",
+    "TAG_STUDY",
+    "TAG_TRIAL",
+    "MetricPoint",
+    "RunStatus",
+    "StudyRun",
+    "Tracking",
+    "TrialRun",
+    "Trouble",
+    "connect",
+    "read_trials",
+]

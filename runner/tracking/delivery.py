@@ -1,0 +1,208 @@
+"""One record into MLflow: safe to repeat, so that a retry never doubles anything."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from shutil import copyfile
+from typing import TYPE_CHECKING
+
+from runner.tracking.limits import (
+    MAX_PARAM_CHARACTERS,
+    MAX_TAG_CHARACTERS,
+    move_long_values,
+    split_batch,
+    unwritten,
+)
+from runner.tracking.records import (
+    TAG_KIND,
+    TAG_PARENT,
+    TAG_STUDY,
+    TAG_TRIAL,
+    Batch,
+    End,
+    FileCopy,
+    Open,
+    Record,
+    RunKey,
+    RunStatus,
+    Texts,
+)
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+class Undeliverable(Exception):
+    """This record can never be delivered, however often it is tried."""
+
+
+@dataclass
+class Delivery:
+    """Carries the records of one study into MLflow.
+
+    Attributes:
+        client: MLflow's client; used by the writer's thread only once the writer runs.
+        experiment_id: MLflow experiment of the study.
+        study_id: The study's identity, a tag of all its runs.
+        run_ids: Run of each trial; None is the parent run. Grows as runs are created.
+        existing: Keys whose runs may hold metrics and parameters this object has not written.
+    """
+
+    client: "MlflowClient"
+    experiment_id: str
+    study_id: str
+    run_ids: dict[RunKey, str]
+    existing: set[RunKey] = field(default_factory=set)
+    _steps: dict[RunKey, dict[str, set[int]]] = field(default_factory=dict)
+
+    def deliver(self, record: Record, *, is_retry: bool = False) -> None:
+        """Make MLflow hold a record.
+
+        Args:
+            record: What to write; repeating it changes nothing.
+            is_retry: Whether an earlier attempt may have got through unseen.
+        Raises:
+            Undeliverable: If its run does not exist or its file is gone.
+            MlflowException: If MLflow refuses or cannot be reached; OSError likewise.
+        """
+        match record:
+            case Open():
+                self._open(record, is_retry=is_retry)
+            case Batch():
+                self._log(record)
+            case Texts():
+                self._write_texts(record.key, record.texts)
+            case FileCopy():
+                self._copy_file(record)
+            case End():
+                self._end(record)
+
+    def _run_id(self, key: RunKey) -> str:
+        try:
+            return self.run_ids[key]
+        except KeyError:
+            raise Undeliverable(f"trial {key} has no MLflow run") from None
+
+    def _open(self, record: Open, *, is_retry: bool) -> None:
+        known = self.run_ids.get(record.key)
+        if known is None and is_retry:
+            known = find_trial(self.client, self.experiment_id, self.study_id, record.key)
+        if known is not None:
+            self.run_ids[record.key] = known
+            self.existing.add(record.key)
+            self.client.update_run(known, status=RunStatus.RUNNING, name=record.name)
+            self._log(Batch(record.key, tags=dict(record.tags)))
+            return
+        tags, texts = move_long_values(
+            self._trial_tags(record), limit=MAX_TAG_CHARACTERS, folder="tags"
+        )
+        run = self.client.create_run(
+            self.experiment_id, start_time=record.at_ms, tags=tags, run_name=record.name
+        )
+        self.run_ids[record.key] = run.info.run_id
+        self._write_texts(record.key, texts)
+
+    def _trial_tags(self, record: Open) -> dict[str, str]:
+        return {
+            **record.tags,
+            TAG_PARENT: self._run_id(None),
+            TAG_STUDY: self.study_id,
+            TAG_KIND: "trial",
+            TAG_TRIAL: str(record.key),
+        }
+
+    def _log(self, batch: Batch) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        run_id = self._run_id(batch.key)
+        whole, texts = self._fit(batch)
+        for piece in split_batch(whole):
+            self.client.log_batch(
+                run_id,
+                metrics=[Metric(p.name, p.value, p.timestamp_ms, p.step) for p in piece.points],
+                params=[Param(key, value) for key, value in piece.params.items()],
+                tags=[RunTag(key, value) for key, value in piece.tags.items()],
+            )
+        for point in whole.points:
+            self._steps_of(batch.key, point.name).add(point.step)
+        self._write_texts(batch.key, texts)
+
+    def _fit(self, batch: Batch) -> tuple[Batch, dict[str, str]]:
+        """What of a batch is not in MLflow yet, within its limits, and the overlong texts."""
+        params, long_params = move_long_values(
+            batch.params, limit=MAX_PARAM_CHARACTERS, folder="parameters"
+        )
+        params, changed = self._without_known_params(batch.key, params)
+        tags, long_tags = move_long_values(
+            {**batch.tags, **changed}, limit=MAX_TAG_CHARACTERS, folder="tags"
+        )
+        steps = {name: self._steps_of(batch.key, name) for name in {p.name for p in batch.points}}
+        points = unwritten(batch.points, steps)
+        return Batch(batch.key, points, params, tags), {**long_params, **long_tags}
+
+    def _without_known_params(
+        self, key: RunKey, params: dict[str, str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Parameters MLflow lacks, and tags for those that differ from MLflow's.
+
+        MLflow refuses to change a parameter, and refuses the whole batch with it.
+        """
+        if not params or key not in self.existing:
+            return params, {}
+        known = self.client.get_run(self._run_id(key)).data.params
+        changed = {
+            f"runner.changed.{name}": value
+            for name, value in params.items()
+            if known.get(name, value) != value
+        }
+        return {name: value for name, value in params.items() if name not in known}, changed
+
+    def _steps_of(self, key: RunKey, name: str) -> set[int]:
+        by_name = self._steps.setdefault(key, {})
+        if name not in by_name:
+            history = partial(self.client.get_metric_history, self._run_id(key), name)
+            by_name[name] = {m.step for m in history()} if key in self.existing else set()
+        return by_name[name]
+
+    def _write_texts(self, key: RunKey, texts: Mapping[str, str]) -> None:
+        for path, text in texts.items():
+            self.client.log_text(self._run_id(key), text, path)
+
+    def _copy_file(self, record: FileCopy) -> None:
+        target = PurePosixPath(record.path)
+        folder = None if target.parent == PurePosixPath(".") else str(target.parent)
+        if not record.source.is_file():
+            raise Undeliverable(f"{record.source} is gone")
+        run_id = self._run_id(record.key)
+        if record.source.name == target.name:
+            self.client.log_artifact(run_id, str(record.source), folder)
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            renamed = Path(temporary) / target.name
+            copyfile(record.source, renamed)
+            self.client.log_artifact(run_id, str(renamed), folder)
+
+    def _end(self, record: End) -> None:
+        self.client.set_terminated(
+            self._run_id(record.key), status=record.status, end_time=record.at_ms
+        )
+        self._steps.pop(record.key, None)
+        self.existing.add(record.key)
+
+
+def find_trial(
+    client: "MlflowClient", experiment_id: str, study_id: str, number: int
+) -> str | None:
+    """The run of one trial, if MLflow has it.
+
+    Args:
+        client: MLflow's client.
+        experiment_id: Where the study's runs are.
+        study_id: Value of the study tag.
+        number: The trial.
+    """
+    wanted = f"tags.`{TAG_STUDY}` = '{study_id}' AND tags.`{TAG_TRIAL}` = '{number}'"
+    runs = client.search_runs([experiment_id], wanted, max_results=1)
+    return runs[0].info.run_id if runs else None

@@ -1,0 +1,79 @@
+"""The first touch of MLflow in a process: environment, quiet schema creation, one at a time."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.tracking.address import sqlite_file, unreachable
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+# Set only where the user has not: MLflow reads them on every request.
+#   retries: 7 with back-off is minutes of silence; and a POST that MLflow repeats by itself can
+#   create a run twice, while the writer looks before it repeats one.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_NOISY_LOGGERS = ("mlflow.store.db.utils", "alembic.runtime.migration")
+
+
+def set_environment() -> None:
+    """Give MLflow's settings our defaults; call before the first `import mlflow`."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def open_client(uri: str) -> "MlflowClient":
+    """A client whose store exists and answers; creates an SQLite schema on first use.
+
+    Args:
+        uri: Tracking address; `knock` has found that something is there.
+    Raises:
+        TrackingUnreachable: If what answers is not a usable MLflow store.
+    """
+    set_environment()
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with _alone(sqlite_file(uri)), _quiet():
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as err:
+        raise unreachable(uri, str(err).strip()) from err
+    return client
+
+
+@contextmanager
+def _alone(database: Path | None) -> Iterator[None]:
+    """Hold the lock beside a database file: two migrations at once leave half a schema."""
+    if database is None:
+        yield
+        return
+    with database.with_name(database.name + ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the migration's progress lines off the screen; warnings still show."""
+    loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,118 @@
+"""What the driver hands to the writer, and how records are folded into few MLflow calls."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+TAG_STUDY = "runner.study_id"
+TAG_KIND = "runner.kind"
+TAG_TRIAL = "runner.trial"
+TAG_OUTCOME = "runner.outcome"
+TAG_PARENT = "mlflow.parentRunId"
+
+RunKey = int | None
+"""A trial's number, or None for the study's own (parent) run."""
+
+
+class RunStatus(StrEnum):
+    """How MLflow shows a run."""
+
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    KILLED = "KILLED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric."""
+
+    name: str
+    value: float
+    step: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True)
+class Open:
+    """Create a trial's run, or set the existing one back to RUNNING."""
+
+    key: int
+    name: str
+    tags: Mapping[str, str]
+    at_ms: int
+
+
+@dataclass
+class Batch:
+    """Metrics, parameters and tags of one run; several records become one."""
+
+    key: RunKey
+    points: list[Point] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    records: int = 1
+
+    def absorb(self, other: "Batch") -> None:
+        """Take in a later batch of the same run; its tags win."""
+        self.points += other.points
+        self.params.update(other.params)
+        self.tags.update(other.tags)
+        self.records += other.records
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Small artifacts: run-relative path -> content."""
+
+    key: RunKey
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FileCopy:
+    """One file to be kept under a run-relative path."""
+
+    key: RunKey
+    source: Path
+    path: str
+
+
+@dataclass(frozen=True)
+class End:
+    """Give a run its final status."""
+
+    key: RunKey
+    status: RunStatus
+    at_ms: int
+
+
+Record = Open | Batch | Texts | FileCopy | End
+
+
+def coalesce(records: Iterable[Record]) -> list[Record]:
+    """The same records in an order and number that cost few calls.
+
+    Everything of one run keeps its order but for this: its batches between two openings or
+    endings become one, which precedes the artifacts among them.
+    """
+    folded: list[Record] = []
+    batches: dict[RunKey, Batch] = {}
+    for record in records:
+        if not isinstance(record, Batch):
+            if isinstance(record, Open | End):
+                batches.pop(record.key, None)
+            folded.append(record)
+        elif record.key in batches:
+            batches[record.key].absorb(record)
+        else:
+            batches[record.key] = Batch(record.key, records=0)
+            batches[record.key].absorb(record)
+            folded.append(batches[record.key])
+    return folded
+
+
+def record_count(record: Record) -> int:
+    """How many of the driver's records one folded record stands for."""
+    return record.records if isinstance(record, Batch) else 1

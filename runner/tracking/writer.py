@@ -1,0 +1,205 @@
+"""The one thread that talks to MLflow while a search runs: in order, batched, patient."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.errors import TrackingUnreachable
+from runner.tracking.address import without_secrets
+from runner.tracking.delivery import Undeliverable
+from runner.tracking.records import Record, coalesce, record_count
+
+# A page refreshed by hand does not show half a second, and a short trial fits into one batch.
+LINGER_S = 0.5
+PATIENCE_S = 120.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 15.0
+# Error codes of MLflow that say the request is wrong, so that repeating it is useless.
+_REFUSALS = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+        "RESOURCE_DOES_NOT_EXIST",
+        "RESOURCE_ALREADY_EXISTS",
+        "INVALID_STATE",
+        "PERMISSION_DENIED",
+        "UNAUTHENTICATED",
+        "CUSTOMER_UNAUTHORIZED",
+        "ENDPOINT_NOT_FOUND",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """MLflow has not taken records for a while.
+
+    Attributes:
+        why: The last error, without secrets.
+        since_s: Monotonic time of the first failure in a row.
+    """
+
+    why: str
+    since_s: float
+
+
+class Writer:
+    """Delivers records in order from a thread of its own.
+
+    A record that MLflow cannot take now is tried again, ever more slowly, as long as the process
+    lives; those behind it wait in memory. One that MLflow refuses for good is counted and named.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Record, bool], None],
+        *,
+        shown_uri: str,
+        linger_s: float = LINGER_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            deliver: Writes one record; the flag says that it is a repetition.
+            shown_uri: The address for messages, without secrets.
+            linger_s: How long a first record waits for others to share a call with.
+            patience_s: How long `flush` and `close` bear an MLflow that does not answer, counted
+                from its first failure.
+        """
+        self._deliver = deliver
+        self._shown_uri = shown_uri
+        self._linger_s = linger_s
+        self._patience_s = patience_s
+        self._changed = threading.Condition()
+        self._queue: list[Record] = []
+        self._undelivered = 0
+        self._refused: list[str] = []
+        self._trouble: Trouble | None = None
+        self._is_hurried = False
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="mlflow-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def undelivered(self) -> int:
+        """Records handed over and not yet in MLflow."""
+        with self._changed:
+            return self._undelivered
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why nothing is being delivered, if so."""
+        with self._changed:
+            return self._trouble
+
+    def put(self, *records: Record) -> None:
+        """Hand over records; returns at once."""
+        with self._changed:
+            self._queue.extend(records)
+            self._undelivered += sum(record_count(record) for record in records)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until MLflow holds everything handed over so far.
+
+        Raises:
+            TrackingUnreachable: If it does not within the patience, or refused records since the
+                last flush; the message has their count.
+        """
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+            while self._undelivered and self._thread.is_alive() and not self._is_hopeless():
+                self._changed.wait(timeout=0.1)
+            self._is_hurried = False
+            self._complain()
+
+    def close(self) -> None:
+        """Flush, and end the thread.
+
+        Raises:
+            TrackingUnreachable: As `flush`; what was undelivered is then lost from memory.
+        """
+        try:
+            self.flush()
+        finally:
+            with self._changed:
+                self._is_stopping = True
+                self._changed.notify_all()
+            self._thread.join(timeout=5.0)
+
+    def _is_hopeless(self) -> bool:
+        trouble = self._trouble
+        return trouble is not None and time.monotonic() - trouble.since_s > self._patience_s
+
+    def _complain(self) -> None:
+        refused, self._refused = self._refused, []
+        if self._undelivered:
+            why = self._trouble.why if self._trouble else "the writer's thread has ended"
+            raise TrackingUnreachable(
+                f"MLflow tracking at {self._shown_uri} has not taken {self._undelivered} "
+                f"record(s) for {self._patience_s:g} s: {why}. Run the same command again once "
+                "it answers: what the study holds is written then."
+            )
+        if refused:
+            raise TrackingUnreachable(
+                f"MLflow tracking at {self._shown_uri} refused {len(refused)} record(s); the "
+                f"first: {refused[0]}"
+            )
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            for record in coalesce(self._take()):
+                self._persist(record)
+
+    def _take(self) -> list[Record]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_stopping)
+            self._changed.wait_for(
+                lambda: self._is_hurried or self._is_stopping, timeout=self._linger_s
+            )
+            taken, self._queue = self._queue, []
+            return taken
+
+    def _persist(self, record: Record) -> None:
+        """Deliver one record, however long it takes, unless the writer is told to stop."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        pause_s = FIRST_PAUSE_S
+        is_retry = False
+        while not self._is_stopping:
+            try:
+                self._deliver(record, is_retry)
+            except Undeliverable as err:
+                return self._done(record, refusal=str(err))
+            except (MlflowException, SQLAlchemyError, OSError) as err:
+                if getattr(err, "error_code", None) in _REFUSALS:
+                    return self._done(record, refusal=str(err))
+                self._stumble(err)
+            else:
+                return self._done(record)
+            is_retry = True
+            self._sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        return None
+
+    def _done(self, record: Record, *, refusal: str | None = None) -> None:
+        with self._changed:
+            self._undelivered -= record_count(record)
+            self._trouble = None
+            if refusal is not None:
+                self._refused += [without_secrets(refusal)] * record_count(record)
+            self._changed.notify_all()
+
+    def _stumble(self, err: Exception) -> None:
+        with self._changed:
+            since_s = self._trouble.since_s if self._trouble else time.monotonic()
+            self._trouble = Trouble(without_secrets(str(err)), since_s)
+            self._changed.notify_all()
+
+    def _sleep(self, pause_s: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_stopping, timeout=pause_s)
