@@ -1,0 +1,64 @@
+"""WHAT was asked: the experiment file, its schema, the search-space grammar, the store's layout.
+
+Imports pydantic, PyYAML and the standard library only, so that a wrong file is refused at once.
+"""
+
+from runner.experiment.conditions import Comparison, Condition
+from runner.experiment.data_settings import (
+    BundledData,
+    CommonDataSettings,
+    DataSettings,
+    FolderData,
+    HuggingFaceData,
+    ManifestData,
+    SplitSettings,
+    TorchvisionData,
+)
+from runner.experiment.durations import duration_s
+from runner.experiment.experiment import Experiment
+from runner.experiment.identity import FREE_KEYS, is_free
+from runner.experiment.loading import load_experiment
+from runner.experiment.parameters import (
+    ChoiceParameter,
+    FixedParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+)
+from runner.experiment.recipe import MAX, Recipe
+from runner.experiment.scalars import Scalar
+from runner.experiment.settings import ModelSettings, SearchSettings, TrackingSettings
+from runner.experiment.space import Space
+from runner.experiment.store import HOME_VARIABLE, Store
+
+__all__ = [
+    "FREE_KEYS",
+    "HOME_VARIABLE",
+    "MAX",
+    "BundledData",
+    "ChoiceParameter",
+    "CommonDataSettings",
+    "Comparison",
+    "Condition",
+    "DataSettings",
+    "Experiment",
+    "FixedParameter",
+    "FloatParameter",
+    "FolderData",
+    "HuggingFaceData",
+    "IntParameter",
+    "ManifestData",
+    "ModelSettings",
+    "Parameter",
+    "Recipe",
+    "Scalar",
+    "SearchSettings",
+    "Space",
+    "SplitSettings",
+    "Store",
+    "TorchvisionData",
+    "TrackingSettings",
+    "duration_s",
+    "is_free",
+    "load_experiment",
+]

@@ -1,0 +1,224 @@
+"""The grammar of search spaces: from what the file says to a Space, with every flaw in it.
+
+learning_rate: {float: [1e-5, 1e-2], log: true}
+batch_size: {choice: [16, 32, 64]}
+epochs: {int: [2, 6], step: 2}
+freeze_depth: {int: [0, max]}
+weight_decay: 0.01
+momentum: {float: [0.8, 0.99], when: {optimizer: sgd}}
+layer_decay: {float: [0.6, 1.0], when: {freeze_depth: {below: max}}}
+"""
+
+from collections.abc import Callable, Mapping
+
+from runner.errors import nearest_spelling
+from runner.experiment.condition_grammar import read_conditions
+from runner.experiment.conditions import Condition, is_same
+from runner.experiment.marks import Flaw, KeyPath
+from runner.experiment.ordering import in_sampling_order
+from runner.experiment.parameters import (
+    ChoiceParameter,
+    FixedParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    is_on_step,
+)
+from runner.experiment.recipe import MAX, Recipe
+from runner.experiment.recipe_fields import flaw_of_value
+from runner.experiment.scalars import Scalar
+from runner.experiment.space import Space
+
+_OPTIONS = {
+    "float": ("log", "step", "when"),
+    "int": ("log", "step", "when"),
+    "choice": ("when",),
+    "fixed": ("when",),
+}
+_FORMS = "a value, or one of {float: [low, high]}, {int: [low, high]}, {choice: [...]}"
+
+
+def read_space(
+    written: Mapping[str, object], recipe: Mapping[str, object]
+) -> tuple[Space | None, list[Flaw]]:
+    """The space that a mapping describes.
+
+    Args:
+        written: Parameter names and what each may be, as read from YAML.
+        recipe: The values of `train`, for conditions on keys that the space does not vary.
+    Returns:
+        The space, or None if there are flaws; and the flaws, their paths relative to the space.
+    """
+    reader = _SpaceReader(written)
+    parameters = {}
+    for name, description in written.items():
+        if (parameter := reader.parameter(name, description)) is not None:
+            parameters[name] = parameter
+    if reader.flaws:
+        return None, reader.flaws
+    ordered, flaws = in_sampling_order(parameters)
+    if flaws:
+        return None, flaws
+    named = {c.parameter for p in ordered.values() for c in p.when} - set(ordered)
+    outside: dict[str, Scalar] = {name: recipe[name] for name in sorted(named)}  # type: ignore[misc]
+    return Space(ordered, outside), []
+
+
+class _SpaceReader:
+    """Reads one parameter after another and collects the flaws."""
+
+    def __init__(self, written: Mapping[str, object]) -> None:
+        self.flaws: list[Flaw] = []
+        self._written = written
+
+    def parameter(self, name: str, description: object) -> Parameter | None:
+        """The parameter a description stands for, or None if it has flaws."""
+        known = len(self.flaws)
+        if name not in Recipe.model_fields:
+            near = nearest_spelling(name, Recipe.model_fields)
+            listed = ", ".join(Recipe.model_fields)
+            self._refuse((name,), f"is not a key of `train`; the space may vary {listed}", near)
+            return None
+        if isinstance(description, Mapping):
+            parameter = self._from_mapping(name, description)
+        elif isinstance(description, list | tuple):
+            rule = f"must be {_FORMS}; for a choice write {{choice: [...]}}"
+            self.flaws.append(Flaw((name,), rule, description))
+            return None
+        else:
+            parameter = FixedParameter(description)  # type: ignore[arg-type]
+            self._check_value((name,), name, description)
+        return parameter if len(self.flaws) == known else None
+
+    def _from_mapping(self, name: str, description: Mapping[str, object]) -> Parameter | None:
+        kinds = [kind for kind in _OPTIONS if kind in description]
+        if len(kinds) != 1:
+            near = next((n for k in description if (n := nearest_spelling(k, _OPTIONS))), None)
+            rule = f"needs exactly one of float, int, choice, fixed; it must be {_FORMS}"
+            self._refuse((name,), rule, near if not kinds else None)
+            return None
+        kind = kinds[0]
+        for option in description:
+            allowed = (kind, *_OPTIONS[kind])
+            if option not in allowed:
+                near = nearest_spelling(option, allowed)
+                rule = f"unknown key; beside {kind} there may be {', '.join(_OPTIONS[kind])}"
+                self._refuse((name, option), rule, near)
+        when, flaws = read_conditions(name, description.get("when", {}), self._written)
+        self.flaws += flaws
+        readers: dict[str, Callable[..., Parameter | None]] = {
+            "float": self._float,
+            "int": self._int,
+            "choice": self._choice,
+            "fixed": self._fixed,
+        }
+        return readers[kind](name, description, when)
+
+    def _float(
+        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+    ) -> Parameter | None:
+        ends = self._ends(name, "float", written["float"])
+        log = self._log((name, "log"), written)
+        step = written.get("step")
+        if step is not None and (not _is_number(step) or step <= 0):  # type: ignore[operator]
+            self.flaws.append(Flaw((name, "step"), "must be a number above 0", step))
+            return None
+        if ends is None:
+            return None
+        low, high = float(ends[0]), float(ends[1])
+        self._check_range(name, "float", low, high, step, log)  # type: ignore[arg-type]
+        return FloatParameter(low, high, log, None if step is None else float(step), when)  # type: ignore[arg-type]
+
+    def _int(
+        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+    ) -> Parameter | None:
+        ends = self._ends(name, "int", written["int"])
+        log = self._log((name, "log"), written)
+        step = written.get("step", 1)
+        if not _is_whole(step) or step < 1:  # type: ignore[operator]
+            self.flaws.append(Flaw((name, "step"), "must be a whole number, at least 1", step))
+            return None
+        if ends is None:
+            return None
+        low, high = ends
+        self._check_range(name, "int", low, high, step if step != 1 else None, log)  # type: ignore[arg-type]
+        return IntParameter(low, high, log, step, when)  # type: ignore[arg-type]
+
+    def _choice(
+        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+    ) -> Parameter | None:
+        choices, path = written["choice"], (name, "choice")
+        if not isinstance(choices, list | tuple) or not choices:
+            self.flaws.append(Flaw(path, "must be a list of at least one value", choices))
+            return None
+        for n, choice in enumerate(choices):
+            if any(is_same(choice, other) for other in choices[:n]):
+                self.flaws.append(Flaw((*path, n), "is listed twice", choice))
+            self._check_value((*path, n), name, choice)
+        return ChoiceParameter(tuple(choices), when)
+
+    def _fixed(
+        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+    ) -> Parameter | None:
+        self._check_value((name, "fixed"), name, written["fixed"])
+        return FixedParameter(written["fixed"], when)  # type: ignore[arg-type]
+
+    def _ends(self, name: str, kind: str, ends: object) -> tuple[float, float] | None:
+        """The two ends of a range, checked each for itself; None if they are flawed."""
+        path = (name, kind)
+        if not isinstance(ends, list | tuple) or len(ends) != 2:
+            self.flaws.append(Flaw(path, "must be a list of two: [low, high]", ends))
+            return None
+        is_kind = _is_whole if kind == "int" else _is_number
+        words = "a whole number" if kind == "int" else "a number"
+        known = len(self.flaws)
+        for n, end in enumerate(ends):
+            if end == MAX and kind == "int" and n == 1:
+                if name != "freeze_depth":
+                    rule = "max is the model's number of layer groups; only freeze_depth has it"
+                    self.flaws.append(Flaw((*path, n), rule, end))
+            elif not is_kind(end):
+                self.flaws.append(Flaw((*path, n), f"must be {words}", end))
+            else:
+                self._check_value((*path, n), name, end)
+        return (ends[0], ends[1]) if len(self.flaws) == known else None
+
+    def _log(self, path: KeyPath, written: Mapping[str, object]) -> bool:
+        log = written.get("log", False)
+        if not isinstance(log, bool):
+            self.flaws.append(Flaw(path, "must be true or false", log))
+            return False
+        return log
+
+    def _check_range(
+        self, name: str, kind: str, low: float, high: float, step: float | None, log: bool
+    ) -> None:
+        """Flaws of a range as a whole."""
+        seen = [low, high]
+        if high != MAX and low >= high:
+            rule = "the lower end must be below the upper; for one value, write it bare"
+            self.flaws.append(Flaw((name, kind), rule, seen))
+        elif step is not None and high != MAX and not is_on_step(high, low, step):
+            rule = f"the upper end is not reached from {low} in steps of {step}"
+            self.flaws.append(Flaw((name, kind), rule, seen))
+        if log and low <= 0:
+            rule = "with log: true the lower end must be above 0"
+            self.flaws.append(Flaw((name, kind), rule, seen))
+        if log and step is not None:
+            self.flaws.append(Flaw((name, "step"), "log and step exclude each other", step))
+
+    def _check_value(self, path: KeyPath, name: str, value: object) -> None:
+        """A flaw if the recipe itself would not take the value."""
+        if flaw := flaw_of_value(name, value):
+            self.flaws.append(flaw.below(*path))
+
+    def _refuse(self, path: KeyPath, rule: str, nearest: str | None) -> None:
+        self.flaws.append(Flaw(path, rule, nearest=nearest))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

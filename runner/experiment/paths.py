@@ -1,0 +1,36 @@
+"""Paths in an experiment file are relative to that file; here they become absolute."""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from runner.experiment.settings import ModelSettings, is_weights_path
+
+_Data = TypeVar("_Data", bound=BaseModel)
+_PATH_KEYS = {"folder": ("path",), "manifest": ("path", "root"), "torchvision": ("root",)}
+
+
+def absolute_data(data: _Data, base: Path) -> _Data:
+    """The data settings with their paths absolute."""
+    keys = _PATH_KEYS.get(getattr(data, "source", ""), ())
+    given = {key: getattr(data, key) for key in keys if getattr(data, key) is not None}
+    return data.model_copy(update={key: _absolute(path, base) for key, path in given.items()})
+
+
+def absolute_weights(model: ModelSettings, base: Path) -> ModelSettings:
+    """The model settings with the weights' path, if they are a file, absolute."""
+    if not is_weights_path(model.weights):
+        return model
+    return model.model_copy(update={"weights": _absolute(model.weights, base)})
+
+
+def _absolute(path: str, base: Path) -> str:
+    """The path from the experiment's folder; links are kept, `..` and `~` are not."""
+    # Path has no way to drop `..` without following links.
+    return os.path.normpath(base / Path(path).expanduser()) if path[:1] != "~" else _home(path)
+
+
+def _home(path: str) -> str:
+    return os.path.normpath(os.path.expanduser(path))  # noqa: PTH111 -- never raises, unlike Path's

@@ -1,0 +1,97 @@
+"""The training recipe: everything that one trial can set differently from another."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SETTINGS = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+"""How every part of an experiment is checked: no unknown keys, no silent conversions."""
+
+MAX: Literal["max"] = "max"
+"""In a space or recipe: the model's own number of layer groups, known once it is loaded."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Recipe(BaseModel):
+    """How to train; each of these keys may also appear in the search space."""
+
+    model_config = SETTINGS
+
+    epochs: int = Field(5, ge=1, le=100_000, description="Passes over the training split.")
+    batch_size: int = Field(
+        32,
+        ge=1,
+        le=65_536,
+        description="Examples per optimiser step. Kept by accumulating gradients if it does not "
+        "fit into memory.",
+    )
+    optimizer: Literal["adamw", "sgd", "adam"] = Field("adamw", description="Optimiser.")
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Peak learning rate, reached after the warm-up."
+    )
+    head_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate of the head alone, absolute; null: the same as "
+        "`learning_rate`.",
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, description="Weight decay (biases and normalisation are left out)."
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; used by `sgd` only.")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How the learning rate falls after the warm-up."
+    )
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Length of the linear warm-up, as a fraction of all steps."
+    )
+    freeze_depth: Annotated[int, Field(ge=0)] | Literal["max"] = Field(
+        0,
+        description="How many of the model's layer groups, counted from the input, stay frozen; "
+        "`max`: all but the head.",
+    )
+    unfreeze_every: int = Field(
+        0,
+        ge=0,
+        description="Epochs between thawing one more frozen group, from the head down; 0: never.",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor on the learning rate from each layer group to the one before it "
+        "(nearer the input); 1: the same rate everywhere.",
+    )
+    dropout: Fraction = Field(0.0, description="Dropout before the head, as a probability.")
+    drop_path: Fraction = Field(
+        0.0, description="Stochastic depth, as a probability; only for models that have it."
+    )
+    label_smoothing: Fraction = Field(0.0, description="Label smoothing, as a fraction.")
+    mixup: float = Field(
+        0.0, ge=0, le=100, description="Alpha of mixup's Beta distribution; 0: no mixup."
+    )
+    grad_clip: float | None = Field(
+        None, gt=0, description="Largest norm of the gradient; null: not clipped."
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay per step of an exponential moving average of the weights, which is "
+        "then what is evaluated and kept; null: none.",
+    )
+    early_stopping: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after so many epochs without a better validation metric; null: never.",
+    )
+    augmentation: Literal["none", "light", "medium", "strong"] = Field(
+        "light", description="Random changes to training images; `none`: as in evaluation."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of the forward pass; `auto`: what the device does best."
+    )
+    channels_last: Literal["auto"] | bool = Field(
+        "auto", description="Channels-last memory layout; `auto`: where it is faster."
+    )

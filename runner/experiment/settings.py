@@ -1,0 +1,186 @@
+"""The model, search and tracking parts of an experiment."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, JsonValue
+
+from runner.errors import nearest_spelling
+from runner.experiment.data_settings import Text
+from runner.experiment.durations import WORDS, Duration, duration_s
+from runner.experiment.recipe import SETTINGS
+
+BUNDLED_WEIGHTS = ("bundled:glyphs",)
+WEIGHT_FILES = (".safetensors", ".pth", ".pt")
+_DISTRIBUTION = re.compile(r"package:[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
+
+
+def is_weights_path(weights: str) -> bool:
+    """Whether a `model.weights` value is a file and not one of the other forms."""
+    return weights.lower().endswith(WEIGHT_FILES) and not weights.startswith("package:")
+
+
+def _weights(value: str) -> str:
+    known = ("hub", "none", *BUNDLED_WEIGHTS)
+    if value in known or _DISTRIBUTION.fullmatch(value) or is_weights_path(value):
+        return value
+    close = nearest_spelling(value.lower(), known)
+    hint = f"; did you mean {close!r}?" if close else ""
+    raise ValueError(
+        f"must be {', '.join(known)}, package:<distribution>, or a path that ends in "
+        f"{', '.join(WEIGHT_FILES)}{hint}"
+    )
+
+
+def _finite(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as err:
+        raise ValueError("must hold finite numbers only") from err
+    return value
+
+
+def _device(value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        raise ValueError("must be cpu, mps, cuda or cuda:<number>")
+    return value
+
+
+def _listed_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if doubled := [device for n, device in enumerate(value) if device in value[:n]]:
+        raise ValueError(f"lists {doubled[0]} twice; `slots` says how many trials share it")
+    return value
+
+
+Weights = Annotated[
+    str,
+    AfterValidator(_weights),
+    Field(
+        json_schema_extra={
+            "anyOf": [
+                {"enum": ["hub", "none", *BUNDLED_WEIGHTS]},
+                {"pattern": f"^{_DISTRIBUTION.pattern}$"},
+                {"pattern": r"\.(safetensors|SAFETENSORS|pth|PTH|pt|PT)$"},
+            ]
+        }
+    ),
+]
+Device = Annotated[
+    str,
+    AfterValidator(_device),
+    Field(json_schema_extra={"pattern": f"^({_DEVICE.pattern})$"}),
+]
+Devices = Annotated[
+    tuple[Device, ...],
+    Field(min_length=1, strict=False, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_listed_once),
+]
+
+
+class ModelSettings(BaseModel):
+    """Which model, and which weights it starts from."""
+
+    model_config = SETTINGS
+
+    name: Text = Field(
+        description="Name of a timm image classifier, with or without its weights' tag, e.g. "
+        "resnet50.a1_in1k."
+    )
+    weights: Weights = Field(
+        "hub",
+        description="`hub`: the model's weights from the Hugging Face hub; `none`: train from "
+        "scratch; `bundled:glyphs`: weights that come with the runner; "
+        "`package:<distribution>`: an installed Python package that ships them; or a "
+        ".safetensors, .pth or .pt file, relative to the experiment file.",
+    )
+    arguments: Annotated[dict[str, JsonValue], AfterValidator(_finite)] = Field(
+        default_factory=dict,
+        description="Further arguments of timm.create_model, e.g. {channels: [32, 64, 128, 256]}.",
+    )
+
+
+class SearchSettings(BaseModel):
+    """What is searched, how, and for how long."""
+
+    model_config = SETTINGS
+
+    space: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="What varies between trials: a name in search_spaces/, or a mapping from "
+        "`train` keys to ranges (see The search space).",
+    )
+    trials: int = Field(
+        20, ge=1, le=1_000_000, description="How many trials the study has, over all commands."
+    )
+    time: Duration | None = Field(
+        None,
+        description=f"Time limit of the study, over all commands: {WORDS}; null: none.",
+    )
+    trial_time: Duration | None = Field(
+        None, description="Hard limit of one trial, written like `time`; null: none."
+    )
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"] = Field(
+        "accuracy",
+        description="Validation metric to optimise; `loss` is minimised, the others maximised.",
+    )
+    sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc"] = Field(
+        "tpe", description="How the next settings are chosen."
+    )
+    pruner: Literal["asha", "median", "hyperband", "none"] = Field(
+        "asha", description="How weak trials are stopped early."
+    )
+    first: Annotated[tuple[dict[str, JsonValue], ...], Field(strict=False)] = Field(
+        (),
+        description="Known-good settings to try first, each a mapping of parameters of the "
+        "space; what one leaves out is sampled.",
+    )
+    slots: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
+        "auto", description="Trials at a time; `auto`: one per device, or as CPU cores allow."
+    )
+    devices: Literal["auto"] | Devices = Field(
+        "auto",
+        description="Devices to use, e.g. [cuda:0, cuda:1]; `auto`: all free accelerators, "
+        "otherwise the CPU.",
+    )
+    max_failures: int = Field(
+        5, ge=1, description="Failed trials in a row after which the search stops."
+    )
+
+    @property
+    def direction(self) -> Literal["minimize", "maximize"]:
+        """Which way the metric is better."""
+        return "minimize" if self.metric == "loss" else "maximize"
+
+    @property
+    def time_s(self) -> float | None:
+        """Time limit of the study in seconds; None: none."""
+        return None if self.time is None else duration_s(self.time)
+
+    @property
+    def trial_time_s(self) -> float | None:
+        """Hard limit of one trial in seconds; None: none."""
+        return None if self.trial_time is None else duration_s(self.trial_time)
+
+
+class TrackingSettings(BaseModel):
+    """Where MLflow keeps the runs, and how much of them."""
+
+    model_config = SETTINGS
+
+    uri: Text | None = Field(
+        None,
+        description="MLflow tracking URI; null: MLFLOW_TRACKING_URI if set, otherwise the local "
+        "store under mlruns/.",
+    )
+    experiment: Text | None = Field(
+        None, description="Name of the MLflow experiment; null: this experiment's name."
+    )
+    keep_weights: int = Field(
+        5, ge=0, description="How many of the best trials keep their weights."
+    )
+    pictures: int = Field(
+        3, ge=0, description="How many of the best trials get pictures (curves, confusion matrix)."
+    )
