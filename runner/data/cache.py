@@ -1,0 +1,115 @@
+"""The folder of caches: keyed by content, always rebuildable, safe to delete.
+
+Layout:
+    cache/<kind>/<key>.<suffix>     one entry; written as .tmp-* beside it, then renamed
+"""
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+PIXELS = "pixels"
+SCANS = "scans"
+_UNFINISHED = ".tmp-"
+_ABANDONED_S = 3600  # a temporary file this old has no writer any more
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One entry of the cache.
+
+    Attributes:
+        key: What it is filed under, unique within its kind.
+        kind: The sub-folder it is in, for example `pixels`.
+        bytes: Size on disk.
+        last_used: Seconds since the epoch.
+        path: Where it is.
+    """
+
+    key: str
+    kind: str
+    bytes: int
+    last_used: float
+    path: Path
+
+
+def entry_path(cache: Path, kind: str, key: str, suffix: str) -> Path:
+    """Where an entry lies."""
+    return cache / kind / f"{key}{suffix}"
+
+
+def mark_used(path: Path) -> None:
+    """Note that an entry was used now, so pruning takes it last."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that appears under `path` only when the block ends without an error.
+
+    Side effects: makes the folder; two writers of one path are both fine, the last one stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: bytes) -> bool:
+    """Write a cache entry; False, with a logged warning, where the disk refuses it."""
+    try:
+        with whole_file(path) as file:
+            file.write(content)
+    except OSError as err:
+        log.warning("the cache entry %s cannot be written (%s); going on without", path, err)
+        return False
+    return True
+
+
+def cache_entries(cache: Path) -> list[CacheEntry]:
+    """Every entry of the cache, the least recently used first."""
+    entries = []
+    for path in cache.glob("*/*"):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            stat = path.stat()
+            entries.append(
+                CacheEntry(path.stem, path.parent.name, stat.st_size, stat.st_mtime, path)
+            )
+    return sorted(entries, key=lambda entry: (entry.last_used, entry.path))
+
+
+def prune_cache(cache: Path, *, keep_bytes: int) -> list[CacheEntry]:
+    """Remove the least recently used entries until at most `keep_bytes` are left.
+
+    Returns:
+        The entries removed. Unfinished files older than an hour go too, uncounted.
+    """
+    for unfinished in cache.glob(f"*/{_UNFINISHED}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - unfinished.stat().st_mtime > _ABANDONED_S:
+                unfinished.unlink()
+    entries, removed = cache_entries(cache), []
+    total = sum(entry.bytes for entry in entries)
+    for entry in entries:
+        if total <= keep_bytes:
+            break
+        entry.path.unlink(missing_ok=True)
+        total -= entry.bytes
+        removed.append(entry)
+    return removed
