@@ -9,6 +9,7 @@ from runner.experiment.marks import Flaw
 from runner.experiment.parameters import FloatParameter
 from runner.experiment.recipe import Recipe
 from runner.experiment.recipe_fields import flaw_of_value
+from runner.experiment.scalars import Scalar
 from runner.experiment.space import Space
 
 _SPACE = ("search", "space")
@@ -33,15 +34,14 @@ def check_search(
         return None, []
     built, flaws = read_space(space, _recipe_values(train))
     found = [flaw.below(*_SPACE) for flaw in flaws]
-    if built is None:
-        return None, found
-    found += _first_flaws(built, first)
+    flawed = {name for name in space if name not in built.parameters}
+    found += [flaw for flaw in _first_flaws(built, first) if flaw.path[-1] not in flawed]
     found += _grid_flaws(built, sampler)
     return (None if found else built), found
 
 
-def _recipe_values(train: object) -> dict[str, object]:
-    values = Recipe().model_dump()
+def _recipe_values(train: object) -> dict[str, Scalar]:
+    values: dict[str, Scalar] = Recipe().model_dump()
     if isinstance(train, Mapping):
         known = {name: value for name, value in train.items() if name in values}
         values |= {name: v for name, v in known.items() if flaw_of_value(name, v) is None}

@@ -1,13 +1,14 @@
 """The grammar of `when:`, which says under which conditions a parameter is in use."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from runner.errors import nearest_spelling
 from runner.experiment.conditions import Comparison, Condition, is_same
 from runner.experiment.marks import Flaw, KeyPath
 from runner.experiment.recipe import MAX, Recipe
 from runner.experiment.recipe_fields import flaw_of_value
-from runner.experiment.scalars import printable
+from runner.experiment.scalars import Scalar, printable
 
 _OPERATORS = {c.value: c for c in (Comparison.NOT, Comparison.BELOW, Comparison.ABOVE)}
 
@@ -93,7 +94,7 @@ def _flaws_of_bound(condition: Condition, path: KeyPath) -> Iterator[Flaw]:
         yield Flaw(path, rule, value)
 
 
-def _possible(parent: object) -> list[object] | None:
+def _possible(parent: Any) -> list[Scalar] | None:
     """All values a parent can have as the space is written; None if they are not listed."""
     if isinstance(parent, Mapping):
         if isinstance(parent.get("choice"), list | tuple):
@@ -102,5 +103,6 @@ def _possible(parent: object) -> list[object] | None:
     return None if parent is None or isinstance(parent, list | tuple) else [parent]
 
 
-def _as_tuple(value: object) -> tuple[object, ...]:  # type: ignore[type-arg]
+def _as_tuple(value: Any) -> tuple[Scalar, ...]:
+    """The values a demand lists; that they are scalars is checked by `_flaws`."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)

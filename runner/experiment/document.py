@@ -127,7 +127,7 @@ class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
         self._count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) is not None:
             self._tree.refuse(line, (), "tags (!name) are not allowed", str(event.tag))
@@ -204,15 +204,16 @@ class _TreeReader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, n)) for n, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)  # YAML has no fourth kind
         return self._scalar(node, path)
 
-    def _scalar(self, node: yaml.Node, path: KeyPath) -> object:
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> object:
         text: str = node.value
         if Reader.NON_PRINTABLE.search(text):
             rule = "control characters are not allowed"
             self.refuse(node.start_mark.line + 1, path, rule, ascii(text)[:80])
             return None
-        return plain_scalar(text) if node.style is None else text
+        return text if node.style else plain_scalar(text)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
         values: dict[str, object] = {}

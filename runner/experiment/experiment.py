@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,8 +20,10 @@ from runner.experiment.checks import check_search
 from runner.experiment.data_settings import DataSettings, LargestSeed
 from runner.experiment.flaws import flaws_of
 from runner.experiment.identity import identity_of
-from runner.experiment.marks import MISSING, Flaw, Marks, dotted, key_path
+from runner.experiment.marks import MISSING, Flaw, KeyPath, Marks, key_path
+from runner.experiment.paths import absolute_data, absolute_weights
 from runner.experiment.recipe import SETTINGS, Recipe
+from runner.experiment.recipe_fields import recipe_schema
 from runner.experiment.scalars import Scalar
 from runner.experiment.settings import ModelSettings, SearchSettings, TrackingSettings
 from runner.experiment.space import Space
@@ -53,14 +56,14 @@ class Experiment(BaseModel):
     task: Literal["image_classification"] = Field(
         "image_classification", description="What is learnt."
     )
-    data: DataSettings = Field(description="Where the examples come from.")
-    model: ModelSettings = Field(description="Which model is fine-tuned.")
-    train: Recipe = Field(default_factory=Recipe, description="How to train; see Recipe.")
+    data: DataSettings = Field(description="Where the examples come from; `source` says which of the kinds below.")
+    model: ModelSettings = Field(description="The model to fine-tune, and its first weights.")
+    train: Recipe = Field(default_factory=Recipe, description="The training recipe that every trial starts from.")
     search: SearchSettings = Field(
-        default_factory=SearchSettings, description="What is searched, how, and for how long."
+        default_factory=SearchSettings, description="What is varied between trials, how it is chosen, and the budget."
     )
     tracking: TrackingSettings = Field(
-        default_factory=TrackingSettings, description="Where MLflow keeps the runs."
+        default_factory=TrackingSettings, description="Where the runs are kept, and how much of each."
     )
 
     _space: Space = PrivateAttr()
@@ -100,13 +103,19 @@ class Experiment(BaseModel):
         try:
             return Recipe.model_validate({**self.train.model_dump(), **params})
         except ValidationError as err:
-            flaws = flaws_of(err, Recipe.model_json_schema())
+            flaws = flaws_of(err, recipe_schema())
             marks = Marks("parameters of the trial")
             raise ExperimentError(marks.problem(flaw) for flaw in flaws) from err
 
     def resolved(self) -> dict[str, Any]:
         """Everything asked for, defaults included, JSON-able; itself a valid experiment file."""
-        return self.model_dump(mode="json")
+        resolved = self.model_dump(mode="json")
+        # The space and points in one spelling, so that 1 and 1.0 are the same experiment.
+        resolved["search"]["space"] = self._space.to_dict()
+        resolved["search"]["first"] = [
+            self._space.as_point(p) for p in resolved["search"]["first"]
+        ]
+        return resolved
 
     @classmethod
     def from_resolved(cls, resolved: Mapping[str, object]) -> Self:
@@ -127,18 +136,18 @@ class Experiment(BaseModel):
         return identity_of(self.resolved())
 
     def problem(
-        self, key: str, rule: str, *, seen: object = MISSING, allowed: Iterable[str] = ()
+        self, key: str, rule: str, *, seen: object = None, allowed: Iterable[str] = ()
     ) -> Problem:
         """A problem with one key, at the file and line where it was written.
 
         Args:
             key: Dotted key, e.g. `model.name`; if it was not written, its parent's line counts.
             rule: What is wrong, in one sentence.
-            seen: The value seen; left out: what the experiment has at that key.
+            seen: The value seen; None: what the experiment has at that key.
             allowed: The allowed words, for the rule and the nearest spelling.
         """
         path = key_path(key)
-        value = self._at(key) if seen is MISSING or seen is None else seen
+        value = self._at(path) if seen is None else seen
         words = list(allowed)
         if words:
             more = f" and {len(words) - _MOST_LISTED} more" if len(words) > _MOST_LISTED else ""
@@ -148,32 +157,27 @@ class Experiment(BaseModel):
 
     def loaded_from(self, source_file: Path, *, marks: Marks) -> Self:
         """This experiment, knowing its file and lines; paths in it made absolute."""
-        here = self.model_copy(update=self._with_absolute_paths(source_file.parent))
+        base = source_file.parent
+        paths = {
+            "data": absolute_data(self.data, base),
+            "model": absolute_weights(self.model, base),
+        }
+        here = self.model_copy(update=paths)
         here._source_file = source_file
         here._marks = marks
         return here
 
-    def _with_absolute_paths(self, base: Path) -> dict[str, object]:
-        from runner.experiment.paths import absolute_data, absolute_weights
-
-        return {
-            "data": absolute_data(self.data, base),
-            "model": absolute_weights(self.model, base),
-        }
-
-    def _at(self, key: str) -> object:
-        value: object = self.resolved()
-        for part in key_path(key):
-            if (isinstance(value, Mapping) and part in value) or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
-                value = value[part]
-            else:
+    def _at(self, path: KeyPath) -> object:
+        value: Any = self.resolved()
+        for part in path:
+            is_item = isinstance(value, list) and isinstance(part, int) and part < len(value)
+            if not is_item and not (isinstance(value, dict) and part in value):
                 return MISSING
+            value = value[part]
         return value
 
 
+@cache
 def experiment_schema() -> dict[str, Any]:
     """JSON Schema of an experiment as the models have it (the published one adds the space)."""
-    return cast(dict[str, Any], Experiment.model_json_schema())
-
-
-__all__ = ["Experiment", "dotted", "experiment_schema"]
+    return Experiment.model_json_schema()

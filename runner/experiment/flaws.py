@@ -37,7 +37,12 @@ def flaws_of(error: ValidationError, schema: dict[str, Any]) -> list[Flaw]:
     for details in error.errors(include_url=False):
         flaw = _flaw(details, schema)
         flaws.setdefault(flaw.path, flaw)
-    return list(flaws.values())
+    return [flaw for path, flaw in flaws.items() if not _has_deeper(path, flaws)]
+
+
+def _has_deeper(path: KeyPath, flaws: Mapping[KeyPath, Flaw]) -> bool:
+    """Whether a part of a value is at fault: then the value as a whole need not be named."""
+    return any(len(other) > len(path) and other[: len(path)] == path for other in flaws)
 
 
 def _flaw(details: ErrorDetails, schema: dict[str, Any]) -> Flaw:

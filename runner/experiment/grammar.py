@@ -10,6 +10,7 @@ layer_decay: {float: [0.6, 1.0], when: {freeze_depth: {below: max}}}
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from runner.errors import nearest_spelling
 from runner.experiment.condition_grammar import read_conditions
@@ -39,29 +40,26 @@ _FORMS = "a value, or one of {float: [low, high]}, {int: [low, high]}, {choice: 
 
 
 def read_space(
-    written: Mapping[str, object], recipe: Mapping[str, object]
-) -> tuple[Space | None, list[Flaw]]:
+    written: Mapping[str, object], recipe: Mapping[str, Scalar]
+) -> tuple[Space, list[Flaw]]:
     """The space that a mapping describes.
 
     Args:
         written: Parameter names and what each may be, as read from YAML.
         recipe: The values of `train`, for conditions on keys that the space does not vary.
     Returns:
-        The space, or None if there are flaws; and the flaws, their paths relative to the space.
+        The space, without the parameters that have flaws; and the flaws, their paths relative
+        to the space.
     """
     reader = _SpaceReader(written)
     parameters = {}
     for name, description in written.items():
         if (parameter := reader.parameter(name, description)) is not None:
             parameters[name] = parameter
-    if reader.flaws:
-        return None, reader.flaws
-    ordered, flaws = in_sampling_order(parameters)
-    if flaws:
-        return None, flaws
+    ordered, circles = in_sampling_order(parameters)
     named = {c.parameter for p in ordered.values() for c in p.when} - set(ordered)
-    outside: dict[str, Scalar] = {name: recipe[name] for name in sorted(named)}  # type: ignore[misc]
-    return Space(ordered, outside), []
+    outside = {name: recipe[name] for name in sorted(named)}
+    return Space(ordered, outside), [*reader.flaws, *circles]
 
 
 class _SpaceReader:
@@ -71,7 +69,7 @@ class _SpaceReader:
         self.flaws: list[Flaw] = []
         self._written = written
 
-    def parameter(self, name: str, description: object) -> Parameter | None:
+    def parameter(self, name: str, description: Any) -> Parameter | None:
         """The parameter a description stands for, or None if it has flaws."""
         known = len(self.flaws)
         if name not in Recipe.model_fields:
@@ -86,11 +84,11 @@ class _SpaceReader:
             self.flaws.append(Flaw((name,), rule, description))
             return None
         else:
-            parameter = FixedParameter(description)  # type: ignore[arg-type]
+            parameter = FixedParameter(description)
             self._check_value((name,), name, description)
         return parameter if len(self.flaws) == known else None
 
-    def _from_mapping(self, name: str, description: Mapping[str, object]) -> Parameter | None:
+    def _from_mapping(self, name: str, description: Mapping[str, Any]) -> Parameter | None:
         kinds = [kind for kind in _OPTIONS if kind in description]
         if len(kinds) != 1:
             near = next((n for k in description if (n := nearest_spelling(k, _OPTIONS))), None)
@@ -115,37 +113,37 @@ class _SpaceReader:
         return readers[kind](name, description, when)
 
     def _float(
-        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+        self, name: str, written: Mapping[str, Any], when: tuple[Condition, ...]
     ) -> Parameter | None:
         ends = self._ends(name, "float", written["float"])
         log = self._log((name, "log"), written)
         step = written.get("step")
-        if step is not None and (not _is_number(step) or step <= 0):  # type: ignore[operator]
+        if step is not None and (not _is_number(step) or step <= 0):
             self.flaws.append(Flaw((name, "step"), "must be a number above 0", step))
             return None
         if ends is None:
             return None
         low, high = float(ends[0]), float(ends[1])
-        self._check_range(name, "float", low, high, step, log)  # type: ignore[arg-type]
-        return FloatParameter(low, high, log, None if step is None else float(step), when)  # type: ignore[arg-type]
+        self._check_range(name, "float", (low, high), step, log)
+        return FloatParameter(low, high, log, None if step is None else float(step), when)
 
     def _int(
-        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+        self, name: str, written: Mapping[str, Any], when: tuple[Condition, ...]
     ) -> Parameter | None:
         ends = self._ends(name, "int", written["int"])
         log = self._log((name, "log"), written)
         step = written.get("step", 1)
-        if not _is_whole(step) or step < 1:  # type: ignore[operator]
+        if not _is_whole(step) or step < 1:
             self.flaws.append(Flaw((name, "step"), "must be a whole number, at least 1", step))
             return None
         if ends is None:
             return None
         low, high = ends
-        self._check_range(name, "int", low, high, step if step != 1 else None, log)  # type: ignore[arg-type]
-        return IntParameter(low, high, log, step, when)  # type: ignore[arg-type]
+        self._check_range(name, "int", ends, step if step != 1 else None, log)
+        return IntParameter(low, high, log, step, when)
 
     def _choice(
-        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+        self, name: str, written: Mapping[str, Any], when: tuple[Condition, ...]
     ) -> Parameter | None:
         choices, path = written["choice"], (name, "choice")
         if not isinstance(choices, list | tuple) or not choices:
@@ -158,12 +156,12 @@ class _SpaceReader:
         return ChoiceParameter(tuple(choices), when)
 
     def _fixed(
-        self, name: str, written: Mapping[str, object], when: tuple[Condition, ...]
+        self, name: str, written: Mapping[str, Any], when: tuple[Condition, ...]
     ) -> Parameter | None:
         self._check_value((name, "fixed"), name, written["fixed"])
-        return FixedParameter(written["fixed"], when)  # type: ignore[arg-type]
+        return FixedParameter(written["fixed"], when)
 
-    def _ends(self, name: str, kind: str, ends: object) -> tuple[float, float] | None:
+    def _ends(self, name: str, kind: str, ends: Any) -> tuple[Any, Any] | None:
         """The two ends of a range, checked each for itself; None if they are flawed."""
         path = (name, kind)
         if not isinstance(ends, list | tuple) or len(ends) != 2:
@@ -191,19 +189,19 @@ class _SpaceReader:
         return log
 
     def _check_range(
-        self, name: str, kind: str, low: float, high: float, step: float | None, log: bool
+        self, name: str, kind: str, ends: tuple[Any, Any], step: float | None, log: bool
     ) -> None:
         """Flaws of a range as a whole."""
-        seen = [low, high]
+        low, high = ends
         if high != MAX and low >= high:
             rule = "the lower end must be below the upper; for one value, write it bare"
-            self.flaws.append(Flaw((name, kind), rule, seen))
+            self.flaws.append(Flaw((name, kind), rule, list(ends)))
         elif step is not None and high != MAX and not is_on_step(high, low, step):
             rule = f"the upper end is not reached from {low} in steps of {step}"
-            self.flaws.append(Flaw((name, kind), rule, seen))
+            self.flaws.append(Flaw((name, kind), rule, list(ends)))
         if log and low <= 0:
             rule = "with log: true the lower end must be above 0"
-            self.flaws.append(Flaw((name, kind), rule, seen))
+            self.flaws.append(Flaw((name, kind), rule, list(ends)))
         if log and step is not None:
             self.flaws.append(Flaw((name, "step"), "log and step exclude each other", step))
 

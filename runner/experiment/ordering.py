@@ -25,7 +25,7 @@ def in_sampling_order(
         # graphlib lists each member before the one that depends on it.
         circle = list(reversed(err.args[1]))
         rule = f"its conditions go round in a circle: {' -> '.join(circle)}"
-        return {}, [Flaw((circle[0], "when"), rule)]
+        return dict(parameters), [Flaw((circle[0], "when"), rule)]
     ordered: dict[str, Parameter] = {}
     while len(ordered) < len(parameters):
         ready = next(n for n in parameters if n not in ordered and parents[n] <= set(ordered))

@@ -1,13 +1,12 @@
 """`--set key=value`: changes to an experiment from the command line."""
 
-import re
 from collections.abc import Callable, Mapping
 
 from runner.errors import ExperimentError, Problem
 from runner.experiment.document import Document, parse_text
 from runner.experiment.lookup import ascii_safe
-from runner.experiment.marks import KeyPath, Marks, dotted, key_path
-from runner.experiment.scalars import plain_scalar, printable
+from runner.experiment.marks import KeyPath, dotted, key_path
+from runner.experiment.scalars import plain_scalar, printable, without_password
 
 Expand = Callable[[Document], Document]
 """Gives a document whose space is written out instead of named."""
@@ -42,7 +41,7 @@ def apply_override(document: Document, override: str, *, expand: Expand) -> Docu
 
 def option_name(override: str) -> str:
     """The option as messages name it, without a password that a URI in it may hold."""
-    hidden = re.sub(r"//[^/@\s]*@", "//***@", ascii_safe(override))
+    hidden = without_password(ascii_safe(override))
     return f"--set {hidden}" if len(hidden) <= 100 else f"--set {hidden[:97]}..."
 
 
@@ -105,6 +104,3 @@ def _copy(node: object) -> object:
 
 def _refusal(option: str, key: str, rule: str, seen: str | None = None) -> ExperimentError:
     return ExperimentError([Problem(option, None, key, rule, seen)])
-
-
-__all__ = ["Expand", "Marks", "apply_override", "option_name"]

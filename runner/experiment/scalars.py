@@ -55,7 +55,12 @@ def printable(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, list | tuple):
         return _short("[" + ", ".join(printable(item) for item in value) + "]")
-    return _short(repr(value))
+    return _short(without_password(repr(value)))
+
+
+def without_password(text: str) -> str:
+    """Text with the user and password of any URI in it hidden."""
+    return re.sub(r"//[^/@\s]*@", "//***@", text)
 
 
 def _short(text: str) -> str:

@@ -43,7 +43,7 @@ def _typed_words(schema: Schema, definitions: Schema) -> str:
         case "array":
             return _list_words(schema, definitions)
         case "string":
-            return "text of at least one character" if schema.get("minLength") else "text"
+            return "text, not empty" if schema.get("minLength") else "text"
         case "object":
             return "a mapping of keys to values"
     if "discriminator" in schema:

@@ -1,0 +1,115 @@
+"""Writes the experiment-file reference and its JSON Schema from the models.
+
+    python -m runner.experiment.reference [FOLDER]
+
+writes experiment-file.md and experiment.schema.json into FOLDER, by default docs/.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.experiment.identity import is_free
+from runner.experiment.json_schema import published_schema
+from runner.experiment.reference_text import GRAMMAR, INTRODUCTION
+from runner.experiment.scalars import printable
+from runner.experiment.wording import Schema, allowed_words, resolve
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def reference_text() -> str:
+    """The reference as Markdown."""
+    sections = "\n".join(_section(title, prefix, schema) for title, prefix, schema in _parts())
+    return f"{INTRODUCTION}\n{sections}\n{GRAMMAR}"
+
+
+def schema_text() -> str:
+    """The JSON Schema as its file holds it."""
+    return json.dumps(published_schema(), indent=2) + "\n"
+
+
+def _parts() -> Iterator[tuple[str, str, Schema]]:
+    """Title, key prefix and schema of each section."""
+    schema = published_schema()
+    definitions = schema["$defs"]
+    yield "The whole file", "", schema
+    sources: dict[str, str] = schema["properties"]["data"]["discriminator"]["mapping"]
+    bundled = resolve({"$ref": sources["bundled"]}, definitions)
+    common = set.intersection(
+        *(set(resolve({"$ref": ref}, definitions)["properties"]) for ref in sources.values())
+    )
+    yield "data, whatever the source", "data.", _only(bundled, common - {"source"})
+    for source, reference in sources.items():
+        own = resolve({"$ref": reference}, definitions)
+        yield f"data, source: {source}", "data.", _without(own, common)
+    yield "data.split", "data.split.", definitions["SplitSettings"]
+    yield "model", "model.", definitions["ModelSettings"]
+    yield "train", "train.", definitions["Recipe"]
+    yield "search", "search.", definitions["SearchSettings"]
+    yield "tracking", "tracking.", definitions["TrackingSettings"]
+
+
+def _only(schema: Schema, keys: set[str]) -> Schema:
+    chosen = {key: value for key, value in schema["properties"].items() if key in keys}
+    return {**schema, "description": "Keys that every source has.", "properties": chosen}
+
+
+def _without(schema: Schema, keys: set[str]) -> Schema:
+    chosen = {key: value for key, value in schema["properties"].items() if key not in keys}
+    return {**schema, "properties": chosen}
+
+
+def _section(title: str, prefix: str, schema: Schema) -> str:
+    head = "| key | allowed | default | may change | meaning |\n|---|---|---|---|---|"
+    rows = "\n".join(
+        _row(prefix, key, field, is_required=key in schema.get("required", ()))
+        for key, field in schema["properties"].items()
+    )
+    return f"## {title}\n\n{schema.get('description', '')}\n\n{head}\n{rows}\n"
+
+
+def _row(prefix: str, key: str, field: dict[str, Any], *, is_required: bool) -> str:
+    definitions = published_schema()["$defs"]
+    allowed = _allowed(prefix + key, field, definitions)
+    default = "required" if is_required else _default(field)
+    changes = "yes" if is_free(prefix + key) else "no"
+    cells = [f"`{key}`", allowed, default, changes, field.get("description", "")]
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _allowed(key: str, field: dict[str, Any], definitions: Schema) -> str:
+    if key in ("search.time", "search.trial_time"):
+        return "a duration, or null"
+    if key == "search.space":
+        return "a name, or a mapping"
+    return allowed_words(field, definitions)
+
+
+def _default(field: dict[str, Any]) -> str:
+    if "default" in field:
+        return f"`{printable(field['default'])}`"
+    return "that of each key" if "$ref" in field else "`{}`"
+
+
+def write(folder: Path) -> list[Path]:
+    """Writes both files into a folder, each whole or not at all; gives their paths."""
+    texts = {"experiment-file.md": reference_text(), "experiment.schema.json": schema_text()}
+    for name, text in texts.items():
+        unfinished = folder / f"{name}.new"
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, folder / name)  # noqa: PTH105 -- the house's word for atomic
+    return [folder / name for name in texts]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes both files into the folder named, or docs/."""
+    for path in write(Path(arguments[0]) if arguments else DOCS):
+        print(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
