@@ -14,6 +14,7 @@ from runner.tracking.records import (
 )
 from runner.tracking.study_run import StudyRun
 from runner.tracking.tracking import Tracking, connect
+from runner.tracking.ui import UiServer, start_ui, ui_server
 from runner.tracking.writer import Trouble
 
 __all__ = [
@@ -28,6 +29,9 @@ __all__ = [
     "Tracking",
     "TrialRun",
     "Trouble",
+    "UiServer",
     "connect",
     "read_trials",
+    "start_ui",
+    "ui_server",
 ]

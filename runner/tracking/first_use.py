@@ -3,8 +3,9 @@
 import fcntl
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,18 @@ def open_client(uri: str) -> "MlflowClient":
     except (MlflowException, SQLAlchemyError, OSError) as err:
         raise unreachable(uri, str(err).strip()) from err
     return client
+
+
+def ensure_schema(uri: str) -> None:
+    """Create the schema of an SQLite store that has none; import MLflow only for that."""
+    database = sqlite_file(uri)
+    if database is None:
+        return
+    with _alone(database), closing(sqlite3.connect(database)) as connection:
+        query = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+        has_schema = bool(connection.execute(query).fetchone()[0])
+    if not has_schema:
+        open_client(uri)
 
 
 @contextmanager

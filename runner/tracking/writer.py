@@ -77,7 +77,9 @@ class Writer:
         self._undelivered = 0
         self._refused: list[str] = []
         self._trouble: Trouble | None = None
+        self._failures = 0
         self._is_hurried = False
+        self._is_nudged = False
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="mlflow-writer", daemon=True)
         self._thread.start()
@@ -102,16 +104,19 @@ class Writer:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until MLflow holds everything handed over so far.
+        """Wait until MLflow holds everything handed over so far; it is tried at least once more.
 
         Raises:
             TrackingUnreachable: If it does not within the patience, or refused records since the
                 last flush; the message has their count.
         """
         with self._changed:
-            self._is_hurried = True
+            self._is_hurried = self._is_nudged = True
             self._changed.notify_all()
-            while self._undelivered and self._thread.is_alive() and not self._is_hopeless():
+            seen = self._failures
+            while self._undelivered and self._thread.is_alive():
+                if self._failures > seen and self._is_hopeless():
+                    break
                 self._changed.wait(timeout=0.1)
             self._is_hurried = False
             self._complain()
@@ -196,10 +201,12 @@ class Writer:
 
     def _stumble(self, err: Exception) -> None:
         with self._changed:
+            self._failures += 1
             since_s = self._trouble.since_s if self._trouble else time.monotonic()
             self._trouble = Trouble(without_secrets(str(err)), since_s)
             self._changed.notify_all()
 
     def _sleep(self, pause_s: float) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._is_stopping, timeout=pause_s)
+            self._changed.wait_for(lambda: self._is_stopping or self._is_nudged, timeout=pause_s)
+            self._is_nudged = False

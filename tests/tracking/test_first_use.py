@@ -1,0 +1,51 @@
+"""The first touch of a new local store: quiet, and safe from two processes at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONNECT = """
+import sys
+from pathlib import Path
+from runner.experiment import Store
+from runner.tracking import connect
+tracking = connect(None, Store(Path(sys.argv[1])))
+study = tracking.open_study(
+    "cats", study_id=sys.argv[2], run_name="x", tags={}, params={}, artifacts={}
+)
+study.open_trial(0, name="trial 0", params={}, tags={})
+study.end_trial(0, status="FINISHED", tags={})
+study.close("FINISHED")
+"""
+
+
+@pytest.mark.slow
+def test_connect_two_processes_at_once_both_work_and_print_nothing(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CONNECT, str(tmp_path / "mlruns"), study_id],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        for study_id in ("first", "second")
+    ]
+    results = [(process.communicate()[0].decode(), process.returncode) for process in processes]
+    assert results == [("", 0), ("", 0)]
+    assert {path.name for path in (tmp_path / "mlruns").iterdir()} == {
+        "mlflow.db",
+        "mlflow.db.lock",
+    }
+
+
+def test_import_of_the_room_brings_no_heavy_library() -> None:
+    code = (
+        "import sys, runner.tracking; heavy = {'mlflow', 'torch', 'pandas', 'sqlalchemy', "
+        "'sklearn'} & set(sys.modules); sys.exit(', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,139 @@
+"""The writer keeps order, is patient, and never loses a record without saying so."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+from runner.errors import TrackingUnreachable
+from runner.tracking.delivery import Undeliverable
+from runner.tracking.records import End, Record, RunStatus
+from runner.tracking.writer import Writer
+
+
+def ending(key: int) -> End:
+    return End(key, RunStatus.FINISHED, 0)
+
+
+def writer(deliver: Callable[[Record, bool], None], *, patience_s: float = 5.0) -> Writer:
+    return Writer(deliver, shown_uri="http://host", linger_s=0.0, patience_s=patience_s)
+
+
+def test_writer_many_records_arrive_in_order_on_one_other_thread() -> None:
+    arrived: list[int | None] = []
+    threads: set[int] = set()
+
+    def deliver(record: Record, _: bool) -> None:
+        arrived.append(record.key)
+        threads.add(threading.get_ident())
+
+    ours = writer(deliver)
+    for key in range(300):
+        ours.put(ending(key))
+    ours.close()
+    assert arrived == list(range(300))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+def test_put_slow_delivery_does_not_wait() -> None:
+    ours = writer(lambda *_: time.sleep(0.3))
+    started_s = time.monotonic()
+    ours.put(ending(1), ending(2))
+    assert time.monotonic() - started_s < 0.1
+    assert ours.undelivered == 2
+    ours.close()
+    assert ours.undelivered == 0
+
+
+def test_writer_passing_trouble_retries_the_same_record_and_says_it_is_a_retry() -> None:
+    attempts: list[tuple[int | None, bool]] = []
+
+    def deliver(record: Record, is_retry: bool) -> None:
+        attempts.append((record.key, is_retry))
+        if len(attempts) < 3:
+            raise ConnectionError("no route to http://ann:s3cret@host")
+
+    ours = writer(deliver)
+    ours.put(ending(1), ending(2))
+    while len(attempts) < 2:
+        time.sleep(0.01)
+    assert ours.trouble is not None
+    assert ours.trouble.why == "no route to http://***@host"
+    ours.close()
+    assert attempts == [(1, False), (1, True), (1, True), (2, False)]
+    assert ours.trouble is None
+
+
+def test_flush_lasting_trouble_raises_with_the_count_and_later_delivers() -> None:
+    is_down = threading.Event()
+    is_down.set()
+    arrived: list[int | None] = []
+
+    def deliver(record: Record, _: bool) -> None:
+        if is_down.is_set():
+            raise ConnectionError("connection refused")
+        arrived.append(record.key)
+
+    ours = writer(deliver, patience_s=0.3)
+    ours.put(ending(1), ending(2), ending(3))
+    with pytest.raises(TrackingUnreachable) as caught:
+        ours.flush()
+    assert str(caught.value) == (
+        "MLflow tracking at http://host has not taken 3 record(s) for 0.3 s: connection refused. "
+        "Run the same command again once it answers: what the study holds is written then."
+    )
+    is_down.clear()
+    ours.close()
+    assert arrived == [1, 2, 3]
+
+
+def test_close_lasting_trouble_raises_and_ends_the_thread() -> None:
+    def deliver(record: Record, _: bool) -> None:
+        raise ConnectionError("connection refused")
+
+    ours = writer(deliver, patience_s=0.2)
+    ours.put(ending(1))
+    with pytest.raises(TrackingUnreachable, match=r"has not taken 1 record\(s\)"):
+        ours.close()
+    assert not any(thread.name == "mlflow-writer" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        MlflowException("the run is deleted", error_code=INVALID_PARAMETER_VALUE),
+        Undeliverable("the run is deleted"),
+    ],
+)
+def test_flush_refused_record_is_counted_once_and_the_rest_delivered(refusal: Exception) -> None:
+    arrived: list[int | None] = []
+
+    def deliver(record: Record, _: bool) -> None:
+        if record.key == 2:
+            raise refusal
+        arrived.append(record.key)
+
+    ours = writer(deliver)
+    ours.put(ending(1), ending(2), ending(3))
+    with pytest.raises(TrackingUnreachable) as caught:
+        ours.flush()
+    assert str(caught.value) == (
+        "MLflow tracking at http://host refused 1 record(s); the first: the run is deleted"
+    )
+    ours.close()
+    assert arrived == [1, 3]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_flush_writer_thread_died_does_not_hang() -> None:
+    def deliver(record: Record, _: bool) -> None:
+        raise TypeError("a mistake of ours")
+
+    ours = writer(deliver)
+    ours.put(ending(1))
+    with pytest.raises(TrackingUnreachable, match="the writer's thread has ended"):
+        ours.flush()
