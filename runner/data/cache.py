@@ -2,11 +2,14 @@
 
 Layout:
     cache/<kind>/<key>.<suffix>     one entry; written as .tmp-* beside it, then renamed
+    cache/<kind>/<key>/             one entry too, with all that is in the folder
 """
 
 import contextlib
 import logging
 import os
+import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -84,14 +87,20 @@ def cache_entries(cache: Path) -> list[CacheEntry]:
     """Every entry of the cache, the least recently used first."""
     entries = []
     for path in cache.glob("*/*"):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            stat = path.stat()
-            entries.append(
-                CacheEntry(path.stem, path.parent.name, stat.st_size, stat.st_mtime, path)
-            )
+        if not path.name.startswith("."):
+            with contextlib.suppress(FileNotFoundError):
+                entries.append(_entry(path))
     return sorted(entries, key=lambda entry: (entry.last_used, entry.path))
+
+
+def _entry(path: Path) -> CacheEntry:
+    """One file, or one folder with everything in it."""
+    inside = [path, *path.rglob("*")] if path.is_dir() else [path]
+    stats = [found.lstat() for found in inside]
+    size = sum(found.st_size for found in stats if not stat.S_ISDIR(found.st_mode))
+    last_used = max(found.st_mtime for found in stats)
+    key = path.name if path.is_dir() else path.stem
+    return CacheEntry(key, path.parent.name, size, last_used, path)
 
 
 def prune_cache(cache: Path, *, keep_bytes: int) -> list[CacheEntry]:
@@ -109,7 +118,14 @@ def prune_cache(cache: Path, *, keep_bytes: int) -> list[CacheEntry]:
     for entry in entries:
         if total <= keep_bytes:
             break
-        entry.path.unlink(missing_ok=True)
+        _remove(entry.path)
         total -= entry.bytes
         removed.append(entry)
     return removed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HubColumns:
-    """Which columns hold the image and the label; None finds them by their type."""
+    """Which columns hold the image and the label."""
 
-    image: str | None = None
-    label: str | None = None
+    image: str = "image"
+    label: str = "label"
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ def huggingface_source(
     title = f"Hugging Face {name}"
     tables = _parts(title, _load(name, local, config, revision))
     first = next(iter(tables.values()))
-    image = _image_column(title, first, columns.image)
-    label = _label_column(title, first, columns.label, image)
-    tables = {part: _undecoded(table, image) for part, table in tables.items()}
-    listed, places = _listing(title, tables, label, names=_label_names(first, label))
+    _check_columns(title, first, columns)
+    names = _label_names(first, columns.label)
+    tables = {part: _undecoded(table, columns.image) for part, table in tables.items()}
+    listed, places = _listing(title, tables, columns.label, names=names)
     contents = HubContents(
         tuple(tables.values()),
-        image,
+        columns.image,
         tuple(places),
         tuple(entry.id for entry in listed),
         f"huggingface:{local or name}:{config}:{revision}",
@@ -108,7 +108,7 @@ def huggingface_source(
         title,
         listed,
         contents=contents,
-        classes=_label_names(first, label),
+        classes=names,
         max_unreadable=max_unreadable,
         cache=cache,
     )
@@ -211,40 +211,31 @@ def _parts(title: str, loaded: Any) -> dict[Part | None, Any]:
     return parts
 
 
-def _image_column(title: str, table: Any, asked: str | None) -> str:
-    """The column that holds images."""
-    columns = tuple(table.column_names)
-    images = [name for name in columns if type(table.features[name]).__name__ == "Image"]
-    if asked is None and len(images) == 1:
-        return str(images[0])
-    if asked in images:
-        return str(asked)
-    rule = "has no such column" if asked not in columns else "has no images in this column"
-    raise _no_column("data.image_column", f"{title} {rule}", table, asked, tuple(images))
-
-
-def _label_column(title: str, table: Any, asked: str | None, image: str) -> str:
-    """The column that holds labels: the one asked for, or the only one of ClassLabel type."""
-    columns = tuple(table.column_names)
-    typed = [name for name in columns if type(table.features[name]).__name__ == "ClassLabel"]
-    if asked is None and (len(typed) == 1 or "label" in columns):
-        return str(typed[0]) if len(typed) == 1 else "label"
-    if asked is not None and asked in columns and asked != image:
-        return asked
-    allowed = tuple(name for name in columns if name != image)
-    raise _no_column("data.label_column", f"{title} has no such column", table, asked, allowed)
+def _check_columns(title: str, table: Any, columns: HubColumns) -> None:
+    """Refuse columns that are not there, or an image column without images."""
+    images = tuple(
+        name for name in table.column_names if type(table.features[name]).__name__ == "Image"
+    )
+    if columns.image not in images:
+        is_there = columns.image in table.column_names
+        rule = "has no images in this column" if is_there else "has no such column"
+        raise _no_column("data.image_column", f"{title} {rule}", table, columns.image, images)
+    labels = tuple(name for name in table.column_names if name != columns.image)
+    if columns.label not in labels:
+        rule = f"{title} has no such column beside the images"
+        raise _no_column("data.label_column", rule, table, columns.label, labels)
 
 
 def _no_column(
-    key: str, rule: str, table: Any, asked: str | None, allowed: tuple[str, ...]
+    key: str, rule: str, table: Any, asked: str, allowed: tuple[str, ...]
 ) -> DataSettingError:
-    near = nearest_spelling(asked, allowed) if asked else None
+    near = nearest_spelling(asked, allowed)
     hint = f"; did you mean {near!r}?" if near else ""
     columns = ", ".join(
         f"{name} ({type(table.features[name]).__name__})" for name in table.column_names
     )
     return DataSettingError(
-        key, f"{rule}; its columns are {columns}{hint}", seen=str(asked), allowed=allowed
+        key, f"{rule}; its columns are {columns}{hint}", seen=asked, allowed=allowed
     )
 
 

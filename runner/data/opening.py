@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.data.bundled import bundled_source
+from runner.data.errors import DataSettingError
 from runner.data.example import Source
 from runner.data.folder import folder_source
 from runner.data.huggingface import HubColumns, huggingface_source
@@ -64,9 +65,12 @@ def _open_manifest(settings: Any, base: Path, cache: Path | None) -> Source:
 
 
 def _open_torchvision(settings: Any, base: Path, cache: Path | None) -> Source:
+    if settings.root is None and cache is None:
+        raise DataSettingError("data.root", "name the folder of the data; there is no cache")
+    inside_cache = (cache or base) / "torchvision" / str(settings.name)
     return torchvision_source(
         settings.name,
-        root=_from_base(base, settings.root),
+        root=inside_cache if settings.root is None else _from_base(base, settings.root),
         download=settings.download,
         max_unreadable=settings.max_unreadable,
         cache=cache,

@@ -1,0 +1,170 @@
+"""Image folders: classes, given splits, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+from runner.data.errors import DataSettingError
+from runner.data.example import Part, Source
+from runner.data.folder import folder_source
+from runner.errors import DataError
+
+
+def opened(path: Path, max_unreadable: float = 0.0) -> Source:
+    return folder_source(path, max_unreadable=max_unreadable, cache=None)
+
+
+def test_folder_with_class_folders_gives_sorted_classes_and_ids(make_folder):
+    source = opened(make_folder({"dog": 2, "cat": 1}))
+
+    assert source.classes == ("cat", "dog")
+    assert [example.id for example in source.examples] == [
+        "cat/000.png",
+        "dog/000.png",
+        "dog/001.png",
+    ]
+    assert [example.label for example in source.examples] == [0, 1, 1]
+    assert source.flip_is_safe
+
+
+def test_folder_with_hidden_and_other_files_ignores_them(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    (root / ".cache").mkdir()
+    (root / "cat" / ".hidden.png").write_bytes(b"x")
+    (root / "cat" / "Thumbs.db").write_bytes(b"x")
+
+    assert len(opened(root).examples) == 2
+
+
+def test_folder_with_images_deeper_down_takes_the_first_level_as_class(make_folder):
+    root = make_folder({"cat/indoors": 1, "cat/outdoors": 1, "dog": 1})
+
+    assert opened(root).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val"])
+def test_folder_with_part_folders_gives_splits(make_folder, validation):
+    root = make_folder({"train/cat": 2, "train/dog": 1, f"{validation}/cat": 1, "test/dog": 1})
+    make_folder({f"{validation}/dog": 1, "test/cat": 1}, first=100)
+
+    parts = {example.id: example.split for example in opened(root).examples}
+
+    assert parts["train/cat/000.png"] is Part.TRAIN
+    assert parts[f"{validation}/cat/000.png"] is Part.VALIDATION
+    assert parts["test/cat/000.png"] is Part.TEST
+
+
+def test_folder_with_classes_called_train_and_bus_is_no_split(make_folder):
+    source = opened(make_folder({"train": 1, "bus": 1}))
+
+    assert source.classes == ("bus", "train")
+    assert {example.split for example in source.examples} == {None}
+
+
+def test_folder_with_train_and_unlabelled_test_is_refused_by_name(make_folder, tmp_path):
+    root = make_folder({"train/cat": 1, "train/dog": 1})
+    make_folder({"test": 2}, first=50)
+
+    with pytest.raises(
+        DataSettingError, match=r"one sub-folder a class, and holds only files \(000.png, 001.png"
+    ):
+        opened(root)
+
+
+def test_folder_with_a_stranger_beside_the_parts_is_refused(make_folder):
+    root = make_folder({"train/cat": 1, "test/cat": 1, "extra": 1})
+
+    with pytest.raises(DataError, match="test, train look like given splits, but .* is extra"):
+        opened(root)
+
+
+def test_folder_with_val_and_valid_is_refused(make_folder):
+    root = make_folder({"train/cat": 1, "val/cat": 1, "valid/cat": 1})
+
+    with pytest.raises(DataError, match="val and valid are both the validation split"):
+        opened(root)
+
+
+def test_folder_with_one_class_is_refused(make_folder):
+    with pytest.raises(DataError, match="all 2 images are of one class, 'cat'"):
+        opened(make_folder({"cat": 2}))
+
+
+def test_folder_with_an_empty_class_is_refused_by_name(make_folder):
+    root = make_folder({"cat": 1, "dog": 1, "emu": 0})
+
+    with pytest.raises(DataError, match="1 class without an image file: emu"):
+        opened(root)
+
+
+def test_folder_that_is_empty_is_refused(tmp_path):
+    with pytest.raises(DataSettingError, match="one sub-folder a class, and is empty") as caught:
+        opened(tmp_path)
+
+    assert caught.value.key == "data.path"
+    assert caught.value.seen == str(tmp_path)
+
+
+def test_folder_that_does_not_exist_is_refused_with_its_path(tmp_path):
+    with pytest.raises(DataSettingError, match=r"does not exist \(seen: .*nowhere\)"):
+        opened(tmp_path / "nowhere")
+
+
+def test_folder_that_links_to_itself_ends(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    (root / "cat" / "again").symlink_to(root / "cat")
+
+    assert len(opened(root).examples) == 2
+
+
+def test_folder_with_broken_images_names_and_counts_them(make_folder):
+    root = make_folder({"cat": 9, "dog": 9})
+    whole = (root / "cat" / "000.png").read_bytes()
+    (root / "cat" / "000.png").write_bytes(whole[: len(whole) // 2])
+    (root / "cat" / "001.png").write_bytes(b"")
+    (root / "dog" / "002.jpg").write_text("not an image")
+
+    source = opened(root, max_unreadable=0.2)
+
+    assert len(source.examples) == 17 - 1
+    assert source.unreadable[1:] == (
+        "cat/001.png: the file is empty",
+        "dog/002.jpg: not an image that Pillow knows",
+    )
+    assert source.unreadable[0].startswith("cat/000.png: ")
+
+
+def test_folder_with_too_many_broken_images_is_refused(make_folder):
+    root = make_folder({"cat": 4, "dog": 4})
+    (root / "dog" / "001.png").write_bytes(b"")
+
+    with pytest.raises(DataError) as caught:
+        opened(root, max_unreadable=0.1)
+
+    assert "1 of 8 images unreadable (12.5%), above data.max_unreadable = 0.1" in str(caught.value)
+    assert "dog/001.png: the file is empty" in str(caught.value)
+
+
+def test_folder_with_a_class_of_broken_images_only_is_refused(make_folder):
+    root = make_folder({"cat": 4, "dog": 1})
+    (root / "dog" / "000.png").write_bytes(b"junk")
+
+    with pytest.raises(DataError, match="no readable image in 1 class: dog"):
+        opened(root, max_unreadable=0.5)
+
+
+def test_image_that_changed_after_opening_is_named(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    source = opened(root)
+    (root / "dog" / "000.png").write_bytes((root / "cat" / "000.png").read_bytes())
+
+    with pytest.raises(DataError, match=r"dog/000.png changed since this run looked at it"):
+        source.image(1)
+
+
+def test_image_that_vanished_after_opening_is_named(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    source = opened(root)
+    (root / "dog" / "000.png").unlink()
+
+    with pytest.raises(DataError, match=r"dog/000.png can no longer be read"):
+        source.image(1)

@@ -1,0 +1,171 @@
+"""CSV and Parquet manifests: separators, columns, roots, and what is refused."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from runner.data.errors import DataSettingError
+from runner.data.example import Part, Source
+from runner.data.manifest import Columns, manifest_source, read_table
+from runner.errors import DataError
+
+
+def opened(path: Path, **changes: object) -> Source:
+    settings = {
+        "root": path.parent,
+        "columns": Columns(),
+        "allow_outside": False,
+        "max_unreadable": 0.0,
+        "cache": None,
+        **changes,
+    }
+    return manifest_source(path, **settings)
+
+
+@pytest.fixture
+def root(make_folder) -> Path:
+    return make_folder({"a": 2, "b": 2})
+
+
+ROWS = [("a/000.png", "cat"), ("a/001.png", "cat"), ("b/000.png", "dog"), ("b/001.png", "dog")]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_with_any_separator_and_byte_order_mark_is_read(root, separator, encoding):
+    lines = [separator.join(cells) for cells in [("path", "label"), *ROWS]]
+    (root / "m.csv").write_text("\r\n".join(lines), encoding=encoding)
+
+    source = opened(root / "m.csv")
+
+    assert source.classes == ("cat", "dog")
+    assert [example.id for example in source.examples] == [path for path, _ in ROWS]
+
+
+def test_csv_with_quoted_cells_and_blank_lines_is_read(root):
+    (root / "m.csv").write_text('path,label\n\n"a/000.png","big, cat"\nb/000.png,dog\n\n')
+
+    assert opened(root / "m.csv").classes == ("big, cat", "dog")
+
+
+def test_labels_that_look_like_numbers_or_missing_values_stay_text(root):
+    (root / "m.csv").write_text("path,label\na/000.png,01\nb/000.png,NA\n")
+
+    assert opened(root / "m.csv").classes == ("01", "NA")
+
+
+def test_parquet_with_group_and_split_is_read(root):
+    table = pd.DataFrame(ROWS, columns=["path", "label"])
+    table["group"] = [1, 1, 2, None]
+    table["split"] = ["train", "val", "train", "TEST"]
+    table.to_parquet(root / "m.parquet")
+
+    examples = opened(root / "m.parquet").examples
+
+    assert [example.group for example in examples] == ["1.0", "1.0", "2.0", None]
+    assert [example.split for example in examples] == [
+        Part.TRAIN,
+        Part.VALIDATION,
+        Part.TRAIN,
+        Part.TEST,
+    ]
+
+
+def test_renamed_columns_are_used(root):
+    (root / "m.csv").write_text("file,breed,owner\na/000.png,cat,ann\nb/000.png,dog,bob\n")
+
+    source = opened(root / "m.csv", columns=Columns(path="file", label="breed", group="owner"))
+
+    assert [example.group for example in source.examples] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "key", "message"),
+    [
+        (Columns(path="file"), "data.path_column", "its columns are path, lable"),
+        (Columns(), "data.label_column", "did you mean 'lable'?"),
+        (Columns(label="lable", group="owner"), "data.group_column", "(seen: owner)"),
+    ],
+)
+def test_column_that_is_missing_is_refused_with_those_that_are_there(root, columns, key, message):
+    (root / "m.csv").write_text("path,lable\na/000.png,cat\n")
+
+    with pytest.raises(DataSettingError) as caught:
+        opened(root / "m.csv", columns=columns)
+
+    assert caught.value.key == key
+    assert message in str(caught.value)
+    assert caught.value.allowed == ("path", "lable")
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "a/../../secret.png", "/etc/secret.png"])
+def test_path_that_leaves_the_root_is_refused_with_its_line(root, path):
+    (root / "m.csv").write_text(f"path,label\na/000.png,cat\n{path},dog\n")
+
+    with pytest.raises(DataSettingError) as caught:
+        opened(root / "m.csv")
+
+    assert caught.value.key == "data.allow_outside"
+    assert "line 3: " in str(caught.value)
+    assert "leaves the root folder" in str(caught.value)
+
+
+def test_path_that_leaves_the_root_is_read_where_allowed(root):
+    (root / "a" / "m.csv").write_text("path,label\n000.png,cat\n../b/000.png,dog\n")
+
+    source = opened(root / "a" / "m.csv", allow_outside=True)
+
+    assert [example.id for example in source.examples] == ["../b/000.png", "000.png"]
+
+
+def test_paths_with_backslashes_are_read(root):
+    (root / "m.csv").write_text("path,label\na\\000.png,cat\nb\\000.png,dog\n")
+
+    assert opened(root / "m.csv").examples[0].id == "a/000.png"
+
+
+def test_files_that_are_missing_are_named(root):
+    (root / "m.csv").write_text("path,label\na/000.png,cat\na/999.png,cat\nb/000.png,dog\n")
+
+    with pytest.raises(DataError, match=r"1 of 3 images unreadable .* a/999.png: no such file"):
+        opened(root / "m.csv")
+
+    assert opened(root / "m.csv", max_unreadable=0.5).unreadable == ("a/999.png: no such file",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\na/000.png,\n", "line 2: the 'label' cell is empty"),
+        ("path,label\n,cat\n", "line 2: the 'path' cell is empty"),
+        ("path,label,split\na/000.png,cat,tset\n", "line 2: 'tset' is no split; allowed are"),
+        ("path,label\na/000.png,cat,dog\n", r"line 2: 3 cells, but the first line names 2"),
+        ("", "is empty; its first line must name the columns"),
+        ("path,label\na/000.png,cat\n./a/000.png,dog\n", r"a/000.png \(line 2, line 3\)"),
+        ("path,label\n", "no images found"),
+    ],
+)
+def test_manifest_with_a_wrong_row_is_refused_with_its_line(root, text, message):
+    (root / "m.csv").write_text(text)
+
+    with pytest.raises(DataError, match=message):
+        opened(root / "m.csv")
+
+
+def test_manifest_in_another_encoding_is_refused_with_its_line(root):
+    (root / "m.csv").write_bytes("path,label\na/000.png,Kätzchen\n".encode("latin-1"))
+
+    with pytest.raises(DataError, match="line 2: not UTF-8 text; save the file as UTF-8"):
+        opened(root / "m.csv")
+
+
+def test_manifest_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(DataSettingError, match="the manifest does not exist"):
+        read_table(tmp_path / "m.csv")
+
+
+def test_parquet_that_is_none_is_refused(tmp_path):
+    (tmp_path / "m.parquet").write_text("path,label")
+
+    with pytest.raises(DataError, match="is not a Parquet file"):
+        read_table(tmp_path / "m.parquet")
