@@ -54,7 +54,7 @@ def check_model(
     image_size: int | None = None,
     regularisers: Collection[str] = (),
 ) -> list[ModelProblem]:
-    """Every problem with a model setting; touches no network and loads no weights.
+    """Every problem with a model setting; touches no network and reads no weights.
 
     Args:
         name: Model name.
@@ -125,6 +125,8 @@ def _argument_problems(
             *found,
             ModelProblem(at_fault, rule, image_size if at_fault == _SIZE_KEY else known),
         ]
+    if not hasattr(model, "get_classifier"):
+        return [*found, ModelProblem("model.name", "an encoder: it has no classifier", name)]
     allowed = tuple(inspect.signature(type(model).__init__).parameters)
     rule = f"{name} takes no such constructor argument"
     found += [ModelProblem(f"{key}.{each}", rule, each, allowed) for each in unknown]

@@ -110,7 +110,7 @@ def _fit_by_order(
     if any(own[key].shape[1:] != state[name].shape[1:] for key, name in pairs if key in head):
         return None
     _log.warning(
-        "weights matched by order: no names agree, all %d shapes do (%s -> %s ... %s -> %s)",
+        "weights matched by order: names differ, all %d shapes agree (%s -> %s ... %s -> %s)",
         len(pairs),
         *(pairs[0][1], pairs[0][0], pairs[-1][1], pairs[-1][0]),
     )
