@@ -1,0 +1,194 @@
+"""Finding devices and holding leases on them, so that two searches do not share one unasked.
+
+A lease is a lock that the kernel releases with its process (flock on a file in the machine's
+temporary folder), so that nothing stale is left behind by a kill or a reboot.
+"""
+
+import fcntl
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from runner.errors import NoSuchDevice
+from runner.trial import Lease
+
+logger = logging.getLogger(__name__)
+
+# Above this share of a GPU's memory in use by others, it is not taken unasked.
+BUSY_GPU_SHARE = 0.25
+# More CPU slots than this gain nothing: each holds its own copy of the libraries and weights.
+MAX_CPU_SLOTS = 4
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of this machine.
+
+    Attributes:
+        name: As users write it: "cuda:0", "mps", "cpu:1".
+        identity: What the lock is on; the same whichever process looks.
+        visible: Value of CUDA_VISIBLE_DEVICES that shows a worker this GPU alone, else "".
+        used_share: Share of its memory that is in use, in [0, 1]; 0 where unknown.
+    """
+
+    name: str
+    identity: str
+    visible: str = ""
+    used_share: float = 0.0
+
+
+def cuda_devices() -> list[Device]:
+    """This machine's CUDA devices as nvidia-smi lists them, without importing torch.
+
+    Respects CUDA_VISIBLE_DEVICES: a device not in it is not listed, and the names count the
+    visible ones from 0.
+    """
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["--query-gpu=index,uuid,memory.used,memory.total", "--format=csv,noheader,nounits"]
+    answer = subprocess.run(
+        ["nvidia-smi", *query], capture_output=True, text=True, timeout=30, check=False
+    )
+    if answer.returncode != 0:
+        logger.warning("nvidia-smi failed, no GPU is used: %s", answer.stderr.strip())
+        return []
+    rows = [
+        [cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line
+    ]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        wanted = [name for name in visible.split(",") if name]
+        rows = [row for name in wanted for row in rows if name in (row[0], row[1])]
+    return [
+        Device(f"cuda:{number}", uuid, uuid, float(used) / float(total))
+        for number, (_, uuid, used, total) in enumerate(rows)
+    ]
+
+
+def usable_cores() -> int:
+    """CPU cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_devices(slots: int | None = None) -> list[Device]:
+    """The devices to search on by default: GPUs, else Apple's, else CPU slots.
+
+    Args:
+        slots: How many CPU slots to make; None for one a core, at most four.
+    """
+    if found := cuda_devices():
+        return found
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return [Device("mps", "mps")]
+    return _cpu_slots(slots or min(usable_cores(), MAX_CPU_SLOTS))
+
+
+def named_devices(names: Sequence[str]) -> list[Device]:
+    """The devices a user named.
+
+    Raises:
+        NoSuchDevice: If one is not there; the message lists those that are.
+    """
+    known = {device.name: device for device in (*cuda_devices(), Device("mps", "mps"))}
+    if platform.system() != "Darwin":
+        del known["mps"]
+    devices = []
+    for number, name in enumerate(names):
+        if name == "cpu" or name.startswith("cpu:"):
+            devices.append(Device(f"cpu:{number}", f"cpu-slot-{number}"))
+        elif name in known:
+            devices.append(known[name])
+        else:
+            there = ", ".join([*known, "cpu"])
+            raise NoSuchDevice(
+                f"search.devices: no device {name!r} on this machine; there are {there}"
+            )
+    return devices
+
+
+def _cpu_slots(count: int) -> list[Device]:
+    return [Device(f"cpu:{number}", f"cpu-slot-{number}") for number in range(count)]
+
+
+@dataclass
+class Leases:
+    """Leases on devices, held until closed or until this process dies."""
+
+    leases: tuple[Lease, ...]
+    notes: tuple[str, ...] = ()
+    _locks: list[IO[str]] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Give every device back."""
+        while self._locks:
+            self._locks.pop().close()
+
+
+def take_leases(devices: Sequence[Device], *, slots: int | None, is_explicit: bool) -> Leases:
+    """Lease devices that no other search holds.
+
+    Args:
+        devices: Which to try, in order.
+        slots: How many trials to run at once at most; None for one a device.
+        is_explicit: Whether the user named the devices; then a GPU that other programs use is
+            taken all the same.
+    Raises:
+        NoSuchDevice: If all GPUs are leased by other searches or in use. A CPU slot is always
+            given: when all are leased, one is shared, and a note says so.
+    """
+    held: list[tuple[Device, IO[str]]] = []
+    notes: list[str] = []
+    limit = slots or len(devices)
+    for device in devices:
+        if len(held) == limit:
+            break
+        if device.used_share > BUSY_GPU_SHARE and not is_explicit:
+            notes.append(f"{device.name} is in use ({device.used_share:.0%} of its memory)")
+        elif (lock := _try_lock(device)) is None:
+            notes.append(f"{device.name} is leased by another search")
+        else:
+            held.append((device, lock))
+    if not held and devices[0].name.startswith("cpu"):
+        notes.append("every CPU slot is leased by other searches: sharing one")
+        return Leases(tuple(_lease_all([devices[0]])), tuple(notes))
+    if not held:
+        raise NoSuchDevice(
+            f"no device is free: {'; '.join(notes)}. Wait, or name devices with "
+            "--set search.devices=[cpu]"
+        )
+    leases = tuple(_lease_all([device for device, _ in held]))
+    return Leases(leases, tuple(notes), [lock for _, lock in held])
+
+
+def _lease_all(devices: Sequence[Device]) -> Iterator[Lease]:
+    threads = max(1, usable_cores() // len(devices))
+    for slot, device in enumerate(devices):
+        if device.visible:
+            shown = {"CUDA_VISIBLE_DEVICES": device.visible}
+            yield Lease(slot, ("cuda:0",), threads, shown)
+        else:
+            # No GPU for a CPU slot, even where torch would find one.
+            hidden = {} if device.name == "mps" else {"CUDA_VISIBLE_DEVICES": ""}
+            yield Lease(slot, (device.name.split(":")[0],), threads, hidden)
+
+
+def _try_lock(device: Device) -> IO[str] | None:
+    folder = Path(tempfile.gettempdir()) / "runner-leases"
+    folder.mkdir(mode=0o777, parents=True, exist_ok=True)
+    path = folder / f"{device.identity}.lock"
+    lock = path.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock

@@ -1,0 +1,276 @@
+"""The study's side of the backend contract: gives jobs, hears reports, closes trials."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.backends import NoJob
+from runner.errors import SearchStopped
+from runner.study import inbox
+from runner.study.budget import Budget
+from runner.study.logbook import Logbook
+from runner.study.pruning import is_rung
+from runner.study.record import RESUMABLE, StudyRecord
+from runner.study.sampling import Proposal, Sampling
+from runner.study.storage import trial_folder
+from runner.trial import (
+    Attempt,
+    Decision,
+    Ending,
+    Job,
+    Lease,
+    Outcome,
+    Report,
+    TrialSpec,
+    derive_seed,
+)
+
+logger = logging.getLogger(__name__)
+
+# A trial whose worker died this often is given up; the trial itself is the likely cause.
+MAX_ATTEMPTS = 3
+INBOX_EVERY_S = 0.5
+
+
+@dataclass
+class RunningTrial:
+    """A trial that is being run.
+
+    Attributes:
+        key: Which attempt at which trial.
+        lease: Where it runs.
+        params: Its searched hyperparameters.
+        epochs: How many epochs it would train to its end.
+        started_s: When this attempt began, on the monotonic clock.
+        reports: Its reports by epoch.
+        decision: What the study wants of it.
+        why: The reason of that decision.
+    """
+
+    key: Attempt
+    lease: Lease
+    params: Mapping[str, Any]
+    epochs: int
+    started_s: float
+    reports: dict[int, Report] = field(default_factory=dict)
+    decision: Decision = Decision.CONTINUE
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a study is run, as plain values.
+
+    Attributes:
+        metric: Name of the validation metric that is searched on.
+        pruner: Name of the pruner, for its rungs.
+        seed: The study's.
+        first: Known-good settings that are tried first.
+        trial_time_s: Hard limit of one attempt, or None.
+        max_failures: Failures in a row that stop the search.
+        epochs_of: Epochs of a trial with given parameters.
+    """
+
+    metric: str
+    pruner: str
+    seed: int
+    first: Sequence[Mapping[str, Any]]
+    trial_time_s: float | None
+    max_failures: int
+    epochs_of: Callable[[Mapping[str, Any]], int]
+
+
+class StudyFeed:
+    """Gives out the trials of one study. Not thread-safe: one thread runs a backend."""
+
+    def __init__(
+        self,
+        record: StudyRecord,
+        *,
+        sampling: Sampling,
+        budget: Budget,
+        rules: Rules,
+        logbook: Logbook,
+    ) -> None:
+        self.record = record
+        self.budget = budget
+        self.running: dict[int, RunningTrial] = {}
+        self.stop_reason = ""
+        self.failure: str | None = None
+        self._sampling = sampling
+        self._rules = rules
+        self._logbook = logbook
+        self._failures_in_a_row = 0
+        self._is_exhausted = False
+        self._inbox_seen_s = 0.0
+        self._asked_at = time.time()
+        self._taken = {trial.origin for trial in record.trials()}
+        self._enqueued: list[inbox.Enqueue] = []
+        self._waiting = [trial.number for trial in record.trials() if trial.is_waiting]
+        for frozen in record.study.get_trials(deepcopy=False):
+            sampling.learn(frozen)
+
+    def stop(self, reason: str) -> None:
+        """Give out nothing more, and ask what runs to leave with its checkpoint."""
+        if not self.stop_reason:
+            self.stop_reason = reason
+            logger.info("stopping: %s", reason)
+        for running in self.running.values():
+            self._want(running, Decision.PAUSE, reason)
+
+    def next(self, lease: Lease) -> Job | NoJob:
+        """See `Feed.next`."""
+        self._read_inbox()
+        number = None if self.stop_reason else self._next_number()
+        if number is None:
+            return NoJob.WAIT if self.running else NoJob.DONE
+        attempt = self.record.begin(number)
+        trial = self.record.trial(number)
+        key = Attempt(number, attempt)
+        running = RunningTrial(
+            key, lease, trial.params, self._rules.epochs_of(trial.params), time.monotonic()
+        )
+        self.running[number] = running
+        self._logbook.begin(trial)
+        folder = str(trial_folder(self.record.folder, number))
+        return Job((TrialSpec(key, dict(trial.params), trial.seed, folder),))
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        """See `Feed.report`."""
+        running = self._of(key)
+        if running is None:
+            return Decision.STOP
+        running.reports[report.step] = report
+        self._logbook.report(key.trial, report)
+        value = report.metrics[f"validation/{self._rules.metric}"]
+        is_last = report.step >= running.epochs
+        if is_rung(self._rules.pruner, report.step) and not is_last:
+            self.record.add_rung(key.trial, report.step, value)
+            self._sampling.report(key.trial, report.step, value)
+            study = self.record.study
+            if study.pruner.prune(study, self.record.frozen(key.trial)):
+                self._want(running, Decision.STOP, f"pruned at epoch {report.step}")
+        return running.decision
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        """See `Feed.end`."""
+        running = self._of(key)
+        if running is None:
+            return
+        if ending.outcome not in (Outcome.COMPLETE, Outcome.FAILED) and running.why:
+            reason = running.why
+            ending = Ending(**{**ending.__dict__, "reason": ending.reason or reason})
+        evaluation = self._logbook.keep(self.record.folder, key.trial, running.reports, ending)
+        is_given_up = ending.outcome is Outcome.LOST and key.attempt + 1 >= MAX_ATTEMPTS
+        if is_given_up:
+            self.record.give_up(key.trial, ending)
+        else:
+            self.record.close(key.trial, ending)
+        del self.running[key.trial]
+        self._after(key.trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
+        self._logbook.end(self.record, key.trial, evaluation)
+
+    def cancellations(self) -> Mapping[Attempt, Decision]:
+        """See `Feed.cancellations`."""
+        self._read_inbox()
+        if self.budget.is_time_up:
+            self.stop(f"the time of {self.budget.time_s:g} s is used up")
+        limit = self._rules.trial_time_s
+        for running in self.running.values():
+            if limit is not None and time.monotonic() - running.started_s > limit:
+                self._want(running, Decision.TIME_OUT, f"longer than search.trial_time {limit:g} s")
+        return {
+            running.key: running.decision
+            for running in self.running.values()
+            if running.decision is not Decision.CONTINUE
+        }
+
+    def _of(self, key: Attempt) -> RunningTrial | None:
+        """The running trial of an attempt; None for what a dead attempt still says."""
+        running = self.running.get(key.trial)
+        return running if running is not None and running.key == key else None
+
+    def _want(self, running: RunningTrial, decision: Decision, why: str) -> None:
+        if running.decision is Decision.CONTINUE:
+            running.decision, running.why = decision, why
+
+    def _next_number(self) -> int | None:
+        """The trial to run now: one that waits, a given setting, or a sampled one."""
+        if self.budget.is_time_up:
+            return None
+        if self._waiting:
+            return self._waiting.pop(0)
+        begun = len(self.record.study.get_trials(deepcopy=False))
+        if self._is_exhausted or not self.budget.allows(begun):
+            return None
+        origin, proposal = self._propose(begun)
+        if proposal is None:
+            self._is_exhausted = True
+            self.stop_reason = self.stop_reason or "every setting of the grid has been tried"
+            return None
+        self._taken.add(origin)
+        seed = derive_seed(self._rules.seed, "trial", begun)
+        return self.record.add(proposal, origin=origin, seed=seed)
+
+    def _propose(self, number: int) -> tuple[str, Proposal | None]:
+        for index, params in enumerate(self._rules.first):
+            if (origin := f"first:{index}") not in self._taken:
+                return origin, self._sampling.given(number, params)
+        if self._enqueued:
+            wish = self._enqueued.pop(0)
+            return f"enqueued:{wish.id}", self._sampling.given(number, wish.params)
+        return "sampler", self._sampling.ask(number)
+
+    def _after(self, number: int, ending: Ending, *, is_final: bool) -> None:
+        if is_final:
+            self._sampling.tell(number, self.record.frozen(number))
+        elif ending.outcome is Outcome.LOST:
+            self._waiting.insert(0, number)
+        is_failure = is_final and ending.outcome in (Outcome.FAILED, Outcome.LOST)
+        if is_failure:
+            self._failures_in_a_row += 1
+        elif ending.outcome in (Outcome.COMPLETE, Outcome.PRUNED):
+            self._failures_in_a_row = 0
+        if self._failures_in_a_row >= self._rules.max_failures:
+            self.failure = (
+                f"{self._failures_in_a_row} trials in a row failed, the last (trial {number}) "
+                f"with: {ending.reason}. Its log is "
+                f"{trial_folder(self.record.folder, number) / 'log.txt'}"
+            )
+            self.stop("too many failures in a row")
+        self.record.set_attribute("seconds_used", round(self.budget.used_s, 3))
+
+    def _read_inbox(self) -> None:
+        if time.monotonic() - self._inbox_seen_s < INBOX_EVERY_S:
+            return
+        self._inbox_seen_s = time.monotonic()
+        queued = {wish.id for wish in self._enqueued}
+        for wish in inbox.pending(self.record.folder):
+            match wish:
+                case inbox.StopTrial(_, number):
+                    if number in self.running:
+                        self._want(self.running[number], Decision.STOP, "stopped by the user")
+                    inbox.settled(self.record.folder, wish)
+                case inbox.StopStudy(_, asked_at):
+                    inbox.settled(self.record.folder, wish)
+                    # One that was left for an earlier driver is not for this one.
+                    if asked_at >= self._asked_at:
+                        self.stop("stopped from another terminal")
+                case inbox.Enqueue(wish_id):
+                    # It stays in the inbox until a trial with its id is in the study.
+                    if f"enqueued:{wish_id}" in self._taken:
+                        inbox.settled(self.record.folder, wish)
+                    elif wish_id not in queued:
+                        self._enqueued.append(wish)
+
+
+def require_success(feed: StudyFeed) -> None:
+    """Raise what stopped the search, if anything did.
+
+    Raises:
+        SearchStopped: If too many trials failed in a row.
+    """
+    if feed.failure is not None:
+        raise SearchStopped(feed.failure)

@@ -1,0 +1,76 @@
+"""Wishes from other terminals: stop this, try that. Files that the driver picks up."""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+INBOX = "inbox"
+
+
+@dataclass(frozen=True)
+class StopTrial:
+    """Prune one running trial."""
+
+    id: str
+    number: int
+
+
+@dataclass(frozen=True)
+class StopStudy:
+    """End the whole search gracefully; the same command continues it."""
+
+    id: str
+    asked_at: float
+
+
+@dataclass(frozen=True)
+class Enqueue:
+    """Try a setting next."""
+
+    id: str
+    params: Mapping[str, Any]
+
+
+Wish = StopTrial | StopStudy | Enqueue
+
+
+def post(folder: Path, kind: str, content: Mapping[str, Any]) -> str:
+    """Leave a wish in a study's inbox; gives its id.
+
+    Args:
+        folder: The study's.
+        kind: "stop-trial" ({"number"}), "stop-study" ({}) or "enqueue" ({"params"}).
+    """
+    inbox = folder / INBOX
+    inbox.mkdir(parents=True, exist_ok=True)
+    wish_id = f"{time.time_ns()}-{secrets.token_hex(3)}"
+    temporary = inbox / f".{wish_id}.tmp"
+    temporary.write_text(json.dumps({"kind": kind, "asked_at": time.time(), **content}))
+    temporary.replace(inbox / f"{wish_id}.json")
+    return wish_id
+
+
+def pending(folder: Path) -> list[Wish]:
+    """The wishes in an inbox, oldest first. They stay there until `settled`."""
+    inbox = folder / INBOX
+    if not inbox.is_dir():
+        return []
+    return [_parse(path) for path in sorted(inbox.glob("*.json"))]
+
+
+def settled(folder: Path, wish: Wish) -> None:
+    """Remove a wish that has been fulfilled or can no longer be."""
+    (folder / INBOX / f"{wish.id}.json").unlink(missing_ok=True)
+
+
+def _parse(path: Path) -> Wish:
+    content = json.loads(path.read_text())
+    if content["kind"] == "stop-trial":
+        return StopTrial(path.stem, int(content["number"]))
+    if content["kind"] == "stop-study":
+        return StopStudy(path.stem, float(content["asked_at"]))
+    return Enqueue(path.stem, content["params"])

@@ -1,0 +1,118 @@
+"""Writes what happens in a search to MLflow and beside each trial, off the training path."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.study.mlflow_mapping import STATUS, ending_artifacts, ending_tags, history_of
+from runner.study.record import StudyRecord, TrialRecord, best_trials
+from runner.study.storage import trial_folder
+from runner.tracking import RunStatus, StudyRun
+from runner.trial import Ending, Outcome, Report
+
+EVALUATION = "evaluation.json"
+WEIGHTS = "weights.safetensors"
+
+RecipeOf = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+class Logbook:
+    """One search's diary.
+
+    Args:
+        study_run: The study's runs in MLflow; it queues, a thread of its own delivers.
+        recipe_of: The whole recipe of a trial with given parameters, for the run's params.
+        tags: Tags of every trial's run: fingerprints, versions, device.
+        keep_weights: Of how many best trials the weights stay on disk.
+    """
+
+    def __init__(
+        self,
+        study_run: StudyRun,
+        *,
+        recipe_of: RecipeOf,
+        tags: Mapping[str, str],
+        keep_weights: int,
+    ) -> None:
+        self._study_run = study_run
+        self._recipe_of = recipe_of
+        self._tags = dict(tags)
+        self._keep_weights = keep_weights
+
+    def begin(self, trial: TrialRecord) -> None:
+        """A trial begins or goes on; it has one run, whichever attempt this is."""
+        self._study_run.open_trial(
+            trial.number,
+            name=f"trial {trial.number}",
+            params=self._recipe_of(trial.params),
+            tags={
+                **self._tags,
+                "runner.seed": str(trial.seed),
+                "runner.origin": trial.origin,
+                "runner.searched": json.dumps(dict(trial.params)),
+            },
+        )
+
+    def report(self, number: int, report: Report) -> None:
+        """One epoch's metrics."""
+        self._study_run.log(
+            number, report.metrics, step=report.step, timestamp_ms=report.time_ms
+        )
+
+    def keep(
+        self, folder: Path, number: int, reports: Mapping[int, Report], ending: Ending
+    ) -> dict[str, Any]:
+        """Write a trial's evaluation and history beside it, before its end is told.
+
+        A driver killed before MLflow had them finds them there (`catch_up`).
+        """
+        evaluation = {**(ending.evaluation or {}), "history": history_of(reports)}
+        target = trial_folder(folder, number) / EVALUATION
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(".tmp")
+        temporary.write_text(json.dumps(evaluation))
+        temporary.replace(target)
+        return evaluation
+
+    def end(self, record: StudyRecord, number: int, evaluation: Mapping[str, Any]) -> None:
+        """An attempt has ended and the study knows it."""
+        trial = record.trial(number)
+        if trial.outcome is None:
+            return
+        artifacts = ending_artifacts(trial, evaluation)
+        self._study_run.end_trial(
+            number, status=STATUS[trial.outcome], tags=ending_tags(trial), artifacts=artifacts
+        )
+        if trial.outcome is Outcome.COMPLETE:
+            best = next(best_trials(record))
+            if best.value is not None:
+                self._study_run.log_study({"best_value": best.value}, step=number)
+            self.drop_weights(record)
+
+    def catch_up(self, record: StudyRecord) -> None:
+        """Bring MLflow up to the study after a driver died: nothing dead is left RUNNING."""
+        for trial in record.trials():
+            status = self._study_run.statuses.get(trial.number)
+            has_ended = trial.outcome is not None
+            if not has_ended or status not in (None, RunStatus.RUNNING):
+                continue
+            if status is None and trial.is_waiting:
+                continue
+            path = trial_folder(record.folder, trial.number) / EVALUATION
+            evaluation = json.loads(path.read_text()) if path.exists() else {}
+            if status is None:
+                self.begin(trial)
+            for row in evaluation.get("history", []):
+                self.report(trial.number, _report_of(row))
+            self.end(record, trial.number, evaluation)
+
+    def drop_weights(self, record: StudyRecord) -> None:
+        """Remove the weights of all but the best trials."""
+        for trial in list(best_trials(record))[self._keep_weights :]:
+            (trial_folder(record.folder, trial.number) / WEIGHTS).unlink(missing_ok=True)
+
+
+def _report_of(row: Mapping[str, Any]) -> Report:
+    metrics = {k: v for k, v in row.items() if k not in ("epoch", "time_ms")}
+    return Report(step=row["epoch"], metrics=metrics, time_ms=row["time_ms"])

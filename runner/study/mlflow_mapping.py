@@ -1,0 +1,53 @@
+"""How outcomes look in MLflow, and what each run is given."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from runner.study.record import TrialRecord
+from runner.tracking import TAG_OUTCOME, RunStatus
+from runner.trial import Outcome, Report
+
+STATUS = {
+    Outcome.COMPLETE: RunStatus.FINISHED,
+    Outcome.PRUNED: RunStatus.KILLED,
+    Outcome.PAUSED: RunStatus.KILLED,
+    Outcome.INTERRUPTED: RunStatus.KILLED,
+    Outcome.LOST: RunStatus.KILLED,
+    Outcome.FAILED: RunStatus.FAILED,
+    Outcome.OUT_OF_MEMORY: RunStatus.FAILED,
+    Outcome.TIMED_OUT: RunStatus.FAILED,
+}
+
+
+def ending_tags(trial: TrialRecord) -> dict[str, str]:
+    """Tags of a run that has ended (for now): the outcome, the reason, facts about the run."""
+    tags = {TAG_OUTCOME: str(trial.outcome), "runner.attempt": str(trial.attempt)}
+    if trial.value is not None:
+        tags["runner.value"] = repr(trial.value)
+    if trial.best_epoch is not None:
+        tags["runner.best_epoch"] = str(trial.best_epoch)
+    if trial.reason:
+        tags["runner.reason"] = trial.reason
+    notes = {name: value for name, value in trial.notes.items() if value is not None}
+    return tags | {f"runner.{name}": str(value) for name, value in notes.items()}
+
+
+def ending_artifacts(
+    trial: TrialRecord, evaluation: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """Small text artifacts of a run that has ended."""
+    artifacts = {}
+    if evaluation is not None:
+        artifacts["evaluation.json"] = json.dumps(evaluation, indent=1)
+    if trial.traceback:
+        artifacts["traceback.txt"] = trial.traceback
+    return artifacts
+
+
+def history_of(reports: Mapping[int, Report]) -> list[dict[str, Any]]:
+    """Reports as plain JSON values, by epoch."""
+    return [
+        {"epoch": step, "time_ms": reports[step].time_ms, **reports[step].metrics}
+        for step in sorted(reports)
+    ]

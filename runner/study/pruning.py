@@ -1,0 +1,49 @@
+"""Which epochs are rungs, and whether a trial stops at one."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import optuna
+
+# One of three goes on at each rung: the usual value (Li et al. 2020, "A System for Massively
+# Parallel Hyperparameter Tuning").
+REDUCTION = 3
+
+
+def make_pruner(name: str, max_epochs: int) -> "optuna.pruners.BasePruner":
+    """Optuna's pruner of that name, for trials of at most `max_epochs` epochs.
+
+    Every resource is given: Optuna's "auto" would be guessed from the first finished trial and
+    forgotten with the process.
+    """
+    from optuna import pruners
+
+    if name == "asha":
+        return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
+    if name == "median":
+        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+    if name == "hyperband":
+        return pruners.HyperbandPruner(
+            min_resource=1, max_resource=max_epochs, reduction_factor=REDUCTION
+        )
+    return pruners.NopPruner()
+
+
+def is_rung(pruner: str, epoch: int) -> bool:
+    """Whether a trial may stop after this epoch (counted from 1).
+
+    The halving pruners look after 1, 3, 9, ... epochs, the median pruner after every one.
+    """
+    if pruner == "none":
+        return False
+    if pruner == "median":
+        return True
+    rung = 1
+    while rung < epoch:
+        rung *= REDUCTION
+    return rung == epoch
+
+
+def rungs(pruner: str, max_epochs: int) -> list[int]:
+    """The epochs after which a trial of that length may stop: its rungs but for its end."""
+    return [epoch for epoch in range(1, max_epochs) if is_rung(pruner, epoch)]

@@ -1,0 +1,211 @@
+"""Asking for the next trial's hyperparameters, whole and repeatable.
+
+Optuna's samplers run on a study in memory that mirrors the durable one. Each ask has a sampler
+seeded from (study's seed, trial number), so what it gives depends on the seed, the number and
+the trials told before it, and not on whether the driver was restarted in between. The caller
+writes the result to the durable study in one go.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from runner.experiment import (
+    ChoiceParameter,
+    FixedParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    Space,
+)
+from runner.trial import derive_seed
+
+if TYPE_CHECKING:
+    import optuna
+
+# How often a setting that has already been tried is drawn again before it is accepted: small
+# spaces of choices would otherwise burn their budget on repeats.
+REDRAWS = 10
+# A sampler's own bookkeeping travels in the trial under this system attribute.
+STATE_ATTRIBUTE = "runner:sampler_state"
+MEMORY_CONSTRAINT = "memory"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial to be written to the study in one go.
+
+    Attributes:
+        params: Values by name; parameters not in use are left out.
+        distributions: Optuna's distribution of each.
+        system_attrs: What the sampler wants to remember.
+    """
+
+    params: Mapping[str, Any]
+    distributions: Mapping[str, "optuna.distributions.BaseDistribution"]
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sampling:
+    """Proposes trials over a space, and learns from those that are told.
+
+    Args:
+        space: Bound to its model.
+        sampler: tpe, random, grid, gp, cmaes or qmc.
+        seed: The study's.
+        direction: "maximize" or "minimize".
+    """
+
+    def __init__(self, space: Space, sampler: str, *, seed: int, direction: str) -> None:
+        import optuna
+
+        self._space = space
+        self._sampler = sampler
+        self._seed = seed
+        self._mirror = optuna.create_study(direction=direction)
+        self._live: dict[int, optuna.Trial] = {}
+        self._seen: set[str] = set()
+        self._grid_taken = 0
+
+    def learn(self, trial: "optuna.trial.FrozenTrial") -> None:
+        """Take over a trial of the durable study, in the order of their numbers.
+
+        One that waits to be continued counts as running, as it did before.
+        """
+        import optuna
+
+        state = dict(trial.system_attrs.get(STATE_ATTRIBUTE, {}))
+        self._remember(trial.params, state)
+        for key, value in state.get("study", {}).items():
+            self._mirror._storage.set_study_system_attr(self._mirror._study_id, key, value)
+        frozen = optuna.trial.create_trial(
+            state=trial.state if trial.state.is_finished() else optuna.trial.TrialState.RUNNING,
+            params=dict(trial.params),
+            distributions=dict(trial.distributions),
+            system_attrs=dict(trial.system_attrs),
+            intermediate_values=dict(trial.intermediate_values),
+            value=trial.value,
+        )
+        self._mirror.add_trial(frozen)
+        if not trial.state.is_finished():
+            trial_id = self._mirror.get_trials(deepcopy=False)[-1]._trial_id
+            self._live[trial.number] = optuna.Trial(self._mirror, trial_id)
+
+    def ask(self, number: int) -> Proposal | None:
+        """The next trial's proposal; None when a grid is used up."""
+        if self._sampler == "grid":
+            point = next(islice(self._space.grid(), self._grid_taken, None), None)
+            return None if point is None else self._fix(number, point, {"grid": True})
+        for draw in range(REDRAWS):
+            proposal = self._draw(number, draw)
+            is_last = draw == REDRAWS - 1
+            if is_last or _signature(proposal.params) not in self._seen:
+                break
+            self._forget(number)
+        self._remember(proposal.params, {})
+        return proposal
+
+    def given(self, number: int, params: Mapping[str, Any]) -> Proposal:
+        """The proposal for a setting that a person gave; what it leaves out is sampled."""
+        return self._fix(number, self._space.as_point(params), {})
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """A rung's value, which samplers use for pruned trials."""
+        if number in self._live:
+            self._live[number].report(value, step)
+
+    def tell(self, number: int, trial: "optuna.trial.FrozenTrial") -> None:
+        """A trial has ended, as the durable study has it."""
+        live = self._live.pop(number, None)
+        if live is None:
+            return
+        for key, value in trial.constraints.items():
+            live.set_constraint(key, value)
+        values = trial.values if trial.value is not None else None
+        self._mirror._storage.set_trial_state_values(live._trial_id, trial.state, values)
+
+    def _fix(self, number: int, point: Mapping[str, Any], state: dict[str, Any]) -> Proposal:
+        proposal = self._draw(number, 0, point)
+        self._remember(proposal.params, state)
+        attrs = {**proposal.system_attrs}
+        attrs[STATE_ATTRIBUTE] = {**attrs.get(STATE_ATTRIBUTE, {}), **state}
+        return Proposal(proposal.params, proposal.distributions, attrs)
+
+    def _draw(self, number: int, draw: int, given: Mapping[str, Any] | None = None) -> Proposal:
+        study = self._mirror
+        study.sampler = self._make_sampler(derive_seed(self._seed, "ask", number, draw))
+        before = self._study_attributes()
+        with warnings.catch_warnings():
+            # Optuna's advice about mixing samplers is for those who choose them by hand.
+            warnings.simplefilter("ignore")
+            if given is not None:
+                study.enqueue_trial(dict(given))
+            trial = study.ask()
+            params = self._suggest_all(trial)
+        self._live[number] = trial
+        frozen = study.get_trials(deepcopy=False)[-1]
+        after = {k: v for k, v in self._study_attributes().items() if before.get(k) != v}
+        attrs = {k: v for k, v in frozen.system_attrs.items() if k != "fixed_params"}
+        if after:
+            attrs[STATE_ATTRIBUTE] = {"study": after}
+        return Proposal(params, dict(trial.distributions), attrs)
+
+    def _study_attributes(self) -> dict[str, Any]:
+        # Where a quasi-random sampler keeps its place in the sequence.
+        return dict(self._mirror._storage.get_study_system_attrs(self._mirror._study_id))
+
+    def _forget(self, number: int) -> None:
+        """Samplers ignore failed trials, so a discarded draw leaves no trace."""
+        import optuna
+
+        self._mirror.tell(self._live.pop(number), state=optuna.trial.TrialState.FAIL)
+
+    def _suggest_all(self, trial: "optuna.Trial") -> dict[str, Any]:
+        chosen: dict[str, Any] = {}
+        for name, parameter in self._space.parameters.items():
+            if self._space.is_active(name, chosen):
+                chosen[name] = _suggest(trial, name, parameter)
+        return chosen
+
+    def _make_sampler(self, seed: int) -> "optuna.samplers.BaseSampler":
+        from optuna import samplers
+
+        independent = samplers.RandomSampler(seed=seed)
+        if self._sampler == "tpe":
+            # Joint model of the parameters that are in use together.
+            has_conditions = any(p.when for p in self._space.parameters.values())
+            return samplers.TPESampler(seed=seed, multivariate=True, group=has_conditions)
+        if self._sampler == "gp":
+            return samplers.GPSampler(seed=seed, independent_sampler=independent)
+        if self._sampler == "cmaes":
+            return samplers.CmaEsSampler(seed=seed, independent_sampler=independent)
+        if self._sampler == "qmc":
+            # The sequence's own seed must stay the same over the whole study.
+            return samplers.QMCSampler(
+                seed=derive_seed(self._seed, "qmc"), scramble=True, independent_sampler=independent
+            )
+        return independent
+
+    def _remember(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        self._seen.add(_signature(params))
+        self._grid_taken += bool(state.get("grid"))
+
+
+def _suggest(trial: "optuna.Trial", name: str, parameter: Parameter) -> Any:
+    match parameter:
+        case FloatParameter(low, high, log, step):
+            return trial.suggest_float(name, low, high, log=log, step=step)
+        case IntParameter(low, high, log, step):
+            return trial.suggest_int(name, low, int(high), log=log, step=step)
+        case ChoiceParameter(choices):
+            return trial.suggest_categorical(name, list(choices))
+        case FixedParameter(value):
+            return trial.suggest_categorical(name, [value])
+
+
+def _signature(params: Mapping[str, Any]) -> str:
+    return json.dumps(dict(params), sort_keys=True, default=str)
+

@@ -1,0 +1,330 @@
+"""One search: everything opened in the right order, run, and closed whatever happens."""
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from runner.backends import (
+    Backend,
+    InlineBackend,
+    Leases,
+    LocalBackend,
+    available_devices,
+    named_devices,
+    take_leases,
+)
+from runner.errors import ExperimentError
+from runner.experiment import (
+    ChoiceParameter,
+    Experiment,
+    FixedParameter,
+    IntParameter,
+    Space,
+    Store,
+)
+from runner.study.budget import Budget
+from runner.study.environment import code_version, package_versions
+from runner.study.feed import Rules, StudyFeed, require_success
+from runner.study.identity import require_same
+from runner.study.logbook import Logbook
+from runner.study.pruning import make_pruner
+from runner.study.record import StudyRecord
+from runner.study.sampling import Sampling
+from runner.study.storage import study_folder, study_lock
+from runner.tracking import RunStatus, StudyRun, Tracking, connect
+from runner.trial import Facts, FineTune, Lease
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+Say = Callable[[str], None]
+
+
+class BackendName(StrEnum):
+    """Where a search may run its jobs."""
+
+    LOCAL = "local"
+    INLINE = "inline"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a search is started.
+
+    Attributes:
+        new: Begin the next study under the same name.
+        backend: Where jobs run.
+        say: Takes one line of news for people.
+    """
+
+    new: bool = False
+    backend: BackendName = BackendName.LOCAL
+    say: Say = logger.info
+
+
+@dataclass
+class Search:
+    """An opened search: the study is locked, its data are checked, its workers are up.
+
+    Attributes:
+        experiment: What was asked.
+        folder: The study's folder.
+        record: Its durable record.
+        facts: What the second pass found out.
+        leases: The devices held.
+        study_run: The study's runs in MLflow.
+        tracking: The MLflow store.
+        feed: Gives out the trials; knows what is running.
+    """
+
+    experiment: Experiment
+    folder: Path
+    record: StudyRecord
+    facts: Facts
+    leases: tuple[Lease, ...]
+    study_run: StudyRun
+    tracking: Tracking
+    feed: StudyFeed
+    _backend: Backend
+
+    def run(self) -> None:
+        """Run trials until the budget is used up or someone says stop.
+
+        Ctrl-C or SIGTERM once ends it gracefully; twice ends it at once.
+
+        Raises:
+            SearchStopped: If it cannot go on.
+        """
+        with _graceful_signals(self.feed):
+            self._backend.run(self.feed)
+        self.record.set_attribute("seconds_used", round(self.feed.budget.used_s, 3))
+        require_success(self.feed)
+
+    @property
+    def status(self) -> RunStatus:
+        """What the parent run ends with."""
+        if self.feed.failure is not None:
+            return RunStatus.FAILED
+        is_left = any(trial.is_waiting for trial in self.record.trials())
+        return RunStatus.KILLED if is_left else RunStatus.FINISHED
+
+
+@contextmanager
+def open_search(experiment: Experiment, store: Store, options: Options) -> Iterator[Search]:
+    """Open a study for searching; on leaving, everything is closed and delivered.
+
+    Raises:
+        ExperimentError: If the second pass finds problems; all of them, with file and line.
+        StudyChanged: If the study was begun with other settings or data.
+        StudyLocked: If another driver has it.
+        NoSuchDevice: If no device is free.
+        TrackingUnreachable: If MLflow does not answer, at the start or at the end.
+    """
+    folder = study_folder(store.studies, experiment.name, new=options.new)
+    with ExitStack() as stack:
+        stack.enter_context(study_lock(folder))
+        record = StudyRecord.open(folder, direction=experiment.search.direction)
+        known = record.attributes.get("identity")
+        if known is not None:
+            require_same(experiment.name, known["experiment"], experiment.identity())
+        pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
+        connecting = pool.submit(connect, experiment.tracking.uri, store)
+        leases, backend = _start_backend(experiment, store, options, folder)
+        stack.callback(leases.close)
+        stack.callback(backend.close)
+        for note in leases.notes:
+            options.say(note)
+        facts = backend.inspect()
+        space = _bind_space(experiment, facts)
+        _settle_identity(record, experiment, facts)
+        study_run, tracking = _open_run(connecting, experiment, record, facts)
+        search = _assemble(
+            experiment, record, space, facts, study_run, tracking, leases.leases, backend
+        )
+        try:
+            yield search
+        finally:
+            # Workers go first: what they still say is then in the queue that close() delivers.
+            backend.close()
+            study_run.close(search.status)
+
+
+def _start_backend(
+    experiment: Experiment, store: Store, options: Options, folder: Path
+) -> tuple[Leases, Backend]:
+    asked = experiment.search
+    slots = None if asked.slots == "auto" else asked.slots
+    is_explicit = asked.devices != "auto"
+    if options.backend is BackendName.INLINE:
+        slots = 1
+    devices = (
+        available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
+    )
+    leases = take_leases(devices, slots=slots, is_explicit=is_explicit)
+    objective = FineTune(experiment, store)
+    if options.backend is BackendName.INLINE:
+        return leases, InlineBackend(objective, leases.leases[0])
+    return leases, LocalBackend(objective, leases.leases, logs=folder / "logs")
+
+
+def _bind_space(experiment: Experiment, facts: Facts) -> Space:
+    if facts.findings:
+        raise ExperimentError(
+            experiment.problem(f.key, f.rule, seen=f.seen, allowed=f.allowed)
+            for f in facts.findings
+        )
+    if facts.max_freeze_depth is None:
+        return experiment.space
+    try:
+        return experiment.space.bind(facts.max_freeze_depth)
+    except ValueError as error:
+        raise ExperimentError([experiment.problem("search.space", str(error))]) from error
+
+
+def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) -> None:
+    """Write what a new study is, or refuse to continue another one."""
+    identity = {"experiment": experiment.identity(), "content": dict(facts.fingerprints)}
+    manifest = record.folder / MANIFEST
+    known = record.attributes.get("identity")
+    if known is not None:
+        detail = ""
+        if known["content"].get("data") != identity["content"].get("data"):
+            from runner.data import describe_change
+
+            old = json.loads(manifest.read_text()) if manifest.exists() else {}
+            detail = f"{describe_change(old, dict(facts.manifest))}\n"
+        require_same(experiment.name, known, identity, detail=detail)
+    else:
+        temporary = manifest.with_suffix(".tmp")
+        temporary.write_text(json.dumps(dict(facts.manifest)))
+        temporary.replace(manifest)
+        record.set_attribute("facts", dict(facts.details))
+        record.set_attribute("max_freeze_depth", facts.max_freeze_depth)
+        record.set_attribute("identity", identity)
+    # Budget, slots and tracking may differ from one command to the next: the newest counts.
+    record.set_attribute("experiment", experiment.resolved())
+
+
+def _open_run(
+    connecting: Future[Tracking], experiment: Experiment, record: StudyRecord, facts: Facts
+) -> tuple[StudyRun, Tracking]:
+    tracking = connecting.result()
+    study_run = tracking.open_study(
+        experiment.tracking.experiment or experiment.name,
+        study_id=record.study_id,
+        run_name=f"{record.name}:{record.folder.name}",
+        tags=_study_tags(facts),
+        params={
+            "model": experiment.model.name,
+            "weights": experiment.model.weights,
+            "data": facts.details.get("source", experiment.data.source),
+            "metric": experiment.search.metric,
+            "sampler": experiment.search.sampler,
+            "pruner": experiment.search.pruner,
+            "seed": experiment.seed,
+        },
+        artifacts={
+            "experiment.json": json.dumps(experiment.resolved(), indent=1),
+            "search_space.json": json.dumps(experiment.space.to_dict(), indent=1),
+        },
+    )
+    return study_run, tracking
+
+
+def _study_tags(facts: Facts) -> dict[str, str]:
+    versions = package_versions()
+    tags = {
+        "runner.code": code_version(),
+        "runner.packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+    return tags | {f"runner.{name}": value for name, value in facts.fingerprints.items()}
+
+
+def _assemble(
+    experiment: Experiment,
+    record: StudyRecord,
+    space: Space,
+    facts: Facts,
+    study_run: StudyRun,
+    tracking: Tracking,
+    leases: tuple[Lease, ...],
+    backend: Backend,
+) -> Search:
+    asked = experiment.search
+
+    def recipe_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return experiment.recipe(params).model_dump(mode="json")
+
+    logbook = Logbook(
+        study_run,
+        recipe_of=recipe_of,
+        tags=_study_tags(facts),
+        keep_weights=experiment.tracking.keep_weights,
+    )
+    record.settle()
+    logbook.catch_up(record)
+    record.study.pruner = make_pruner(asked.pruner, longest_trial(experiment, space))
+    feed = StudyFeed(
+        record,
+        sampling=Sampling(
+            space, asked.sampler, seed=experiment.seed, direction=asked.direction
+        ),
+        budget=Budget(
+            asked.trials, asked.time_s, float(record.attributes.get("seconds_used", 0.0))
+        ),
+        rules=Rules(
+            metric=asked.metric,
+            pruner=asked.pruner,
+            seed=experiment.seed,
+            first=asked.first,
+            trial_time_s=asked.trial_time_s,
+            max_failures=asked.max_failures,
+            epochs_of=lambda params: experiment.recipe(params).epochs,
+        ),
+        logbook=logbook,
+    )
+    return Search(
+        experiment, record.folder, record, facts, leases, study_run, tracking, feed, backend
+    )
+
+
+def longest_trial(experiment: Experiment, space: Space) -> int:
+    """Most epochs any trial of the space trains."""
+    parameter = space.parameters.get("epochs")
+    match parameter:
+        case IntParameter(_, high):
+            return int(high)
+        case ChoiceParameter(choices):
+            return max(int(choice) for choice in choices)
+        case FixedParameter(value):
+            return int(value)
+    return experiment.train.epochs
+
+
+@contextmanager
+def _graceful_signals(feed: StudyFeed) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once asks the search to stop; again, it ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+    def handle(number: int, frame: object) -> None:
+        if feed.stop_reason:
+            raise KeyboardInterrupt
+        feed.stop(f"interrupted by {names[signal.Signals(number)]}")
+
+    before = {number: signal.signal(number, handle) for number in names}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

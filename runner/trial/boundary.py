@@ -1,0 +1,56 @@
+"""The one place where any exception of a trial is caught, kept and turned into its ending."""
+
+import logging
+import traceback
+
+from runner.errors import DataError, TrialOutOfMemory
+from runner.trial.job import Attempt, Channel, Decision, Ending, Job, Lease, Objective, Outcome
+from runner.trial.job import Report
+
+logger = logging.getLogger(__name__)
+
+
+class _Remembering:
+    """A channel that knows which attempts have been ended."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.ended: set[Attempt] = set()
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        return self._channel.report(key, report)
+
+    def decision(self, key: Attempt) -> Decision:
+        return self._channel.decision(key)
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        self.ended.add(key)
+        self._channel.end(key, ending)
+
+
+def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> None:
+    """Run a job so that each of its trials is ended exactly once, whatever is raised.
+
+    Side effects: the traceback of a failure goes to the log of the process.
+    """
+    remembering = _Remembering(channel)
+    try:
+        objective.run(job, lease, remembering)
+        ending = Ending(Outcome.FAILED, reason="the objective returned without ending the trial")
+    except Exception as error:  # noqa: BLE001  the trial boundary: house style allows one
+        logger.error("the trial failed", exc_info=True)
+        ending = _ending_of(error)
+    for spec in job.trials:
+        if spec.key not in remembering.ended:
+            channel.end(spec.key, ending)
+
+
+def _ending_of(error: Exception) -> Ending:
+    outcome = Outcome.OUT_OF_MEMORY if isinstance(error, TrialOutOfMemory) else Outcome.FAILED
+    text = str(error) or type(error).__name__
+    prefix = "" if isinstance(error, DataError | TrialOutOfMemory) else f"{type(error).__name__}: "
+    return Ending(
+        outcome,
+        reason=f"{prefix}{text.splitlines()[0]}",
+        traceback="".join(traceback.format_exception(error)),
+    )

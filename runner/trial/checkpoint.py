@@ -1,0 +1,86 @@
+"""A running trial's checkpoint: one file, written whole or not at all."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from runner.trial.job import Report
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass
+class TrainingState:
+    """Everything needed to go on after an epoch as if nothing had happened.
+
+    Random streams are derived from (seed, epoch), so no generator state is kept.
+
+    Attributes:
+        epoch: Epochs finished.
+        model, optimizer: Their state dicts; `ema` the averaged model's, if there is one;
+            `scaler` the float16 loss scaler's, if there is one.
+        best_value, best_epoch, best_weights: Of the best epoch so far.
+        best_evaluation: Its evaluation, plain JSON values.
+        reports: Every report so far; the truth on resuming.
+        micro_batch: Examples per forward pass that were found to fit.
+        seconds: Training time so far.
+    """
+
+    epoch: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    micro_batch: int
+    ema: dict[str, Any] | None = None
+    scaler: dict[str, Any] | None = None
+    best_value: float | None = None
+    best_epoch: int | None = None
+    best_weights: dict[str, torch.Tensor] | None = None
+    best_evaluation: dict[str, Any] | None = None
+    reports: list[Report] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def save_checkpoint(folder: Path, state: TrainingState) -> None:
+    """Write the checkpoint beside the old one, then replace it in one step."""
+    values = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
+    values["reports"] = [{**asdict(r), "metrics": dict(r.metrics)} for r in state.reports]
+    target = folder / CHECKPOINT
+    temporary = target.with_suffix(".tmp")
+    torch.save(values, temporary)
+    temporary.replace(target)
+
+
+def load_checkpoint(folder: Path) -> TrainingState | None:
+    """The trial's checkpoint, or None if it has none.
+
+    Only tensors and plain values are unpickled (`weights_only`).
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    values = torch.load(path, map_location="cpu", weights_only=True)
+    values["reports"] = [Report(**report) for report in values["reports"]]
+    return TrainingState(**values)
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint of a trial that has ended."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def save_weights(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
+    """Write the best epoch's weights as safetensors; returns the file."""
+    target = folder / WEIGHTS
+    temporary = target.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
+    temporary.replace(target)
+    return target
+
+
+def load_weights_file(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file by name, on the CPU."""
+    return dict(load_file(path))

@@ -1,0 +1,120 @@
+"""Fine-tuning with one set of hyperparameters, from its start or its checkpoint to its ending."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from runner.experiment import Experiment
+from runner.trial.bench import Bench
+from runner.trial.checkpoint import (
+    TrainingState,
+    load_checkpoint,
+    remove_checkpoint,
+    save_weights,
+)
+from runner.trial.job import Channel, Decision, Ending, Lease, Outcome, TrialSpec
+from runner.trial.memory import peak_memory_gib, with_shrinking_micro_batch
+from runner.trial.training import Goal, Leave, Training
+
+logger = logging.getLogger(__name__)
+
+
+def goal_of(experiment: Experiment) -> Goal:
+    """The search metric of an experiment and which way is better."""
+    return Goal(experiment.search.metric, experiment.search.direction == "maximize")
+
+
+def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> Ending:
+    """Train one trial and say how it ended.
+
+    Side effects: the trial's folder holds its checkpoint while it may go on, and the best
+    epoch's weights once it is complete.
+
+    Raises:
+        TrialFailed: If it cannot be trained (loss not a number, out of memory).
+    """
+    recipe = bench.experiment.recipe(dict(spec.params))
+    folder = Path(spec.folder)
+    saved = load_checkpoint(folder)
+    if saved is not None:
+        logger.info("going on after epoch %d", saved.epoch)
+        decision = _replay(saved, spec, channel)
+        if decision is not Decision.CONTINUE:
+            return _ending(saved, decision.outcome, lease, folder, {})
+    running: list[Training] = []
+
+    def attempt(micro_batch: int) -> Decision:
+        running.clear()
+        training = Training(
+            bench, recipe, spec, lease, goal_of(bench.experiment), micro_batch=micro_batch
+        )
+        running.append(training)
+        # Read again for each attempt: a failed one may have changed the loaded state in place.
+        if (state := load_checkpoint(folder)) is not None:
+            training.restore(state)
+        try:
+            training.run(channel)
+        except Leave as leave:
+            return leave.decision
+        return Decision.CONTINUE
+
+    first = saved.micro_batch if saved is not None else recipe.batch_size
+    decision = with_shrinking_micro_batch(first, attempt)
+    training = running.pop()
+    notes = {
+        "freeze_depth": training.depth,
+        "precision": str(training.numerics.dtype).removeprefix("torch."),
+        "channels_last": training.numerics.memory_format is torch.channels_last,
+    }
+    return _ending(training.state, decision.outcome, lease, folder, notes)
+
+
+def _replay(saved: TrainingState, spec: TrialSpec, channel: Channel) -> Decision:
+    """Send the checkpoint's reports again: it is the truth about a trial that goes on."""
+    decision = Decision.CONTINUE
+    for report in saved.reports:
+        decision = channel.report(spec.key, report)
+        if decision is not Decision.CONTINUE:
+            break
+    return decision
+
+
+def _ending(
+    state: TrainingState,
+    outcome: Outcome,
+    lease: Lease,
+    folder: Path,
+    notes: Mapping[str, Any],
+) -> Ending:
+    is_complete = outcome is Outcome.COMPLETE
+    if is_complete and state.best_weights is None:
+        return Ending(
+            Outcome.FAILED, reason="the search metric was not a finite number in any epoch"
+        )
+    if is_complete and state.best_weights is not None:
+        save_weights(folder, state.best_weights)
+    if outcome is not Outcome.PAUSED:
+        remove_checkpoint(folder)
+    evaluation: dict[str, Any] | None = None
+    if state.best_evaluation is not None:
+        evaluation = dict(state.best_evaluation)
+    notes = {
+        **notes,
+        "device": lease.devices[0],
+        "threads": lease.threads,
+        "train_s": round(state.seconds, 3),
+        "epochs": state.epoch,
+        "micro_batch": state.micro_batch,
+        "peak_memory_gib": peak_memory_gib(lease.devices[0]),
+    }
+    return Ending(
+        outcome,
+        value=state.best_value,
+        best_step=state.best_epoch,
+        evaluation=evaluation,
+        notes=notes,
+        has_weights=is_complete,
+    )

@@ -1,0 +1,207 @@
+"""What passes between a study, a backend and a trial: jobs, leases, reports, endings.
+
+Plain values only, cheap to import and to pickle: the driver holds these without torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Outcome(StrEnum):
+    """How an attempt at a trial ended.
+
+    PAUSED left on request and INTERRUPTED died with its driver; both go on under the same
+    trial number when the study is searched again. LOST is a worker that died alone.
+    """
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    PAUSED = "paused"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class Decision(StrEnum):
+    """What the study wants of a running trial."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+    PAUSE = "pause"
+    TIME_OUT = "time_out"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a trial that left because of this decision."""
+        return _OUTCOME_OF[self]
+
+
+_OUTCOME_OF = {
+    Decision.CONTINUE: Outcome.COMPLETE,
+    Decision.STOP: Outcome.PRUNED,
+    Decision.PAUSE: Outcome.PAUSED,
+    Decision.TIME_OUT: Outcome.TIMED_OUT,
+}
+
+
+@dataclass(frozen=True, order=True)
+class Attempt:
+    """One try at one trial; what an earlier, dead attempt still says is refused.
+
+    Attributes:
+        trial: The trial's number in its study, counted from 0.
+        attempt: Counted from 0.
+    """
+
+    trial: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything a worker needs to run one trial.
+
+    Attributes:
+        key: Which attempt at which trial.
+        params: The searched hyperparameters' values, by recipe key.
+        seed: Seeds initialisation, order and augmentation of this trial.
+        folder: The trial's own folder, for its log, checkpoint and weights.
+    """
+
+    key: Attempt
+    params: Mapping[str, Any]
+    seed: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a backend runs on one lease: one trial, or several trained as one computation."""
+
+    trials: tuple[TrialSpec, ...]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The devices, or the share of one, that a job holds.
+
+    Attributes:
+        slot: Number of the slot, counted from 0.
+        devices: Device names as the worker sees them ("cpu", "cuda:0", "mps").
+        threads: CPU threads for computation.
+        environment: Environment variables that make the devices so (CUDA_VISIBLE_DEVICES).
+    """
+
+    slot: int
+    devices: tuple[str, ...] = ("cpu",)
+    threads: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The metrics of one epoch of a trial.
+
+    Attributes:
+        step: The epoch, counted from 1.
+        metrics: Values by name, for example `validation/accuracy`; fractions, not per cent.
+        time_ms: When they were measured, milliseconds since 1970 UTC.
+    """
+
+    step: int
+    metrics: Mapping[str, float]
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended, and what it leaves.
+
+    Attributes:
+        outcome: How.
+        value: The search metric of the best epoch; None unless it was measured.
+        best_step: The epoch of that value.
+        reason: One sentence for a person: why it failed, was pruned, or left early.
+        traceback: The Python traceback of a failure.
+        evaluation: The best epoch's evaluation (confusion matrix, per-class results) as plain
+            JSON values.
+        notes: Facts about the run: seconds, device, micro-batch size, peak memory (GiB), ...
+        has_weights: Whether the best epoch's weights lie in the trial's folder.
+    """
+
+    outcome: Outcome
+    value: float | None = None
+    best_step: int | None = None
+    reason: str = ""
+    traceback: str = ""
+    evaluation: Mapping[str, Any] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    has_weights: bool = False
+
+
+class Channel(Protocol):
+    """A trial's line to its study."""
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        """Send one epoch's metrics; answers what to do next."""
+        ...
+
+    def decision(self, key: Attempt) -> Decision:
+        """What the study wants now; cheap enough to ask before every batch."""
+        ...
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        """Close the attempt; nothing may be sent for it afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem that only the libraries or the data could show (the second pass).
+
+    Attributes:
+        key: Dotted key of the experiment file.
+        rule: What is wrong and what is allowed.
+        seen: The value seen.
+        allowed: Allowed spellings, for a suggestion.
+    """
+
+    key: str
+    rule: str
+    seen: str | None = None
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the second pass over an experiment found out.
+
+    Attributes:
+        findings: Problems; the search does not start while there are any.
+        max_freeze_depth: Number of the model's layer groups.
+        fingerprints: Content fingerprints of data, split and weights, by name.
+        manifest: Content digest of every example, by example id.
+        details: Further facts for people: classes, split sizes, unreadable files, ...
+    """
+
+    findings: tuple[Finding, ...] = ()
+    max_freeze_depth: int | None = None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    manifest: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Objective(Protocol):
+    """What is searched over: runs jobs in a worker. Must pickle."""
+
+    def inspect(self, lease: Lease) -> Facts:
+        """Second pass: check what needs the libraries and the data, and warm them up."""
+        ...
+
+    def run(self, job: Job, lease: Lease, channel: Channel) -> None:
+        """Run a job to its end; every trial in it is ended on the channel, or it raises."""
+        ...

@@ -1,0 +1,54 @@
+"""The built-in objective: fine-tune a pretrained model with one trial's hyperparameters."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.experiment import Experiment, Store
+from runner.trial.job import Channel, Facts, Job, Lease
+
+if TYPE_CHECKING:
+    from runner.trial.bench import Bench
+
+
+@dataclass
+class FineTune:
+    """Fine-tunes the experiment's model, one trial a job.
+
+    Pickles as the experiment alone; what a worker loads (libraries, data, weights) is loaded
+    on first use there and kept for the jobs after.
+    """
+
+    experiment: Experiment
+    store: Store
+    _bench: "Bench | None" = field(default=None, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_bench": None}
+
+    def inspect(self, lease: Lease) -> Facts:
+        """Check what needs the libraries and the data; see `Objective.inspect`."""
+        from runner.trial.inspection import inspect_experiment
+        from runner.trial.isolation import reset_process
+
+        reset_process(lease)
+        return inspect_experiment(self.bench(lease))
+
+    def run(self, job: Job, lease: Lease, channel: Channel) -> None:
+        """Run each of the job's trials; see `Objective.run`."""
+        from runner.trial.finetune import fine_tune
+        from runner.trial.isolation import reset_process
+
+        for spec in job.trials:
+            reset_process(lease)
+            Path(spec.folder).mkdir(parents=True, exist_ok=True)
+            ending = fine_tune(self.bench(lease), spec, lease, channel)
+            channel.end(spec.key, ending)
+
+    def bench(self, lease: Lease) -> "Bench":
+        """The loaded parts of the experiment, one set a process."""
+        if self._bench is None:
+            from runner.trial.bench import Bench
+
+            self._bench = Bench(self.experiment, self.store, threads=lease.threads)
+        return self._bench

@@ -1,0 +1,310 @@
+"""The training loop of one trial: epochs, reports, the best epoch's weights."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torchvision.transforms.v2 import MixUp
+
+from runner import data, models
+from runner.errors import TrialFailed
+from runner.experiment import Recipe
+from runner.trial.bench import Bench, predict_outputs
+from runner.trial.checkpoint import TrainingState, save_checkpoint
+from runner.trial.job import Channel, Decision, Lease, Report, TrialSpec
+from runner.trial.optimizers import OptimizerSettings, build_optimizer, set_learning_rates
+from runner.trial.precision import choose_numerics
+from runner.trial.schedules import learning_rate_factor
+from runner.trial.seeding import derive_seed, seed_everything
+
+logger = logging.getLogger(__name__)
+
+# A job expected to take under a minute does not checkpoint: interrupted, it runs again
+# (design: resuming). Writing the state costs more than it could save.
+CHECKPOINT_FROM_S = 60.0
+# Looking at the loss waits for the device, so it is not done at every step.
+STEPS_BETWEEN_NAN_CHECKS = 50
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What makes one epoch better than another: a validation metric and its direction."""
+
+    metric: str
+    is_higher_better: bool
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """Whether a value beats the best so far; an equal one does not."""
+        if best is None:
+            return True
+        return value > best if self.is_higher_better else value < best
+
+
+class Leave(Exception):
+    """Raised between two batches when the study wants the trial to leave."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.value)
+        self.decision = decision
+
+
+@dataclass
+class Training:
+    """One attempt at one trial with one micro-batch size.
+
+    Built fresh for every attempt: model, optimiser, averages and random streams are its own,
+    so nothing is left for the next job.
+    """
+
+    bench: Bench
+    recipe: Recipe
+    spec: TrialSpec
+    lease: Lease
+    goal: Goal
+    micro_batch: int
+    state: TrainingState = field(init=False)
+
+    def __post_init__(self) -> None:
+        seed_everything(derive_seed(self.spec.seed, "init"))
+        model = self.bench.build_model(self.recipe, derive_seed(self.spec.seed, "head"))
+        self.groups = models.layer_groups(model)
+        self.depth = self.groups.depth(self.recipe.freeze_depth)
+        self.numerics = choose_numerics(
+            model,
+            self.lease.devices[0],
+            precision=self.recipe.precision,
+            channels_last=self.recipe.channels_last,
+        )
+        self.model = model.to(self.numerics.device, memory_format=self.numerics.memory_format)
+        self.optimizer = build_optimizer(
+            self.model,
+            self.groups.group_index_by_parameter(),
+            head_group=self.groups.count,
+            settings=_optimizer_settings(self.recipe),
+        )
+        self.scaler = self.numerics.grad_scaler()
+        decay = self.recipe.ema
+        self.average = ModelEmaV3(self.model, decay=decay) if decay is not None else None
+        self.mixup = (
+            MixUp(alpha=self.recipe.mixup, num_classes=len(self.bench.source.classes))
+            if self.recipe.mixup > 0
+            else None
+        )
+        self.state = TrainingState(0, {}, {}, micro_batch=self.micro_batch)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of one epoch."""
+        return len(_batches(len(self.bench.train), self.recipe.batch_size))
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(state.model)
+        self.optimizer.load_state_dict(state.optimizer)
+        if self.average is not None and state.ema is not None:
+            self.average.load_state_dict(state.ema)
+        if state.scaler is not None:
+            self.scaler.load_state_dict(state.scaler)
+        self.state = state
+
+    def run(self, channel: Channel) -> None:
+        """Train the remaining epochs, reporting each.
+
+        Raises:
+            Leave: If the study wants the trial to leave.
+            TrialFailed: If the loss is no longer a number.
+        """
+        while self.state.epoch < self.recipe.epochs:
+            report = self._epoch(channel)
+            self.state.reports.append(report)
+            if self.state.seconds / self.state.epoch * self.recipe.epochs >= CHECKPOINT_FROM_S:
+                self._save()
+            decision = channel.report(self.spec.key, report)
+            if decision is not Decision.CONTINUE:
+                raise Leave(decision)
+            if self._is_patience_over():
+                logger.info("no better epoch for %s epochs: stopping", self.recipe.early_stopping)
+                return
+
+    def _epoch(self, channel: Channel) -> Report:
+        started = time.monotonic()
+        epoch = self.state.epoch
+        seed_everything(derive_seed(self.spec.seed, "epoch", epoch))
+        train_loss = self._train_epoch(epoch, channel)
+        train_s = time.monotonic() - started
+        metrics = self._validate(epoch + 1)
+        self.state.epoch = epoch + 1
+        self.state.seconds += time.monotonic() - started
+        logger.info("epoch %d: train loss %.4f, %s", epoch + 1, train_loss, metrics)
+        return Report(
+            step=epoch + 1,
+            metrics={
+                "train/loss": train_loss,
+                **{f"validation/{name}": value for name, value in metrics.items()},
+                "learning_rate": self.recipe.learning_rate * self._factor(epoch, last=True),
+                "train/images_per_s": len(self.bench.train) / max(train_s, 1e-9),
+            },
+            time_ms=int(time.time() * 1000),
+        )
+
+    def _train_epoch(self, epoch: int, channel: Channel) -> float:
+        self._set_training_mode(epoch)
+        generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "images", epoch))
+        total = torch.zeros((), device=self.numerics.device)
+        seen = 0
+        for step, (images, targets) in enumerate(self._epoch_batches(generator)):
+            decision = channel.decision(self.spec.key)
+            if decision is not Decision.CONTINUE:
+                raise Leave(decision)
+            set_learning_rates(self.optimizer, self._factor(epoch, step))
+            total += self._step(images, targets) * len(targets)
+            seen += len(targets)
+            if step % STEPS_BETWEEN_NAN_CHECKS == 0:
+                _require_finite(float(total), epoch, self.recipe)
+        mean = float(total) / seen
+        _require_finite(mean, epoch, self.recipe)
+        return mean
+
+    def _epoch_batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        part, device = self.bench.train, self.numerics.device
+        order = torch.randperm(len(part), generator=generator)
+        for start, stop in _batches(len(part), self.recipe.batch_size):
+            chosen = order[start:stop]
+            # Sorted, so that reading the memory-mapped file goes forward; the batch is a set.
+            chosen = chosen.sort().values
+            pixels = torch.from_numpy(part.pixels[chosen.numpy()])
+            images = data.train_batch(
+                pixels.to(device, non_blocking=True),
+                transform=self.bench.transform,
+                augmentation=self.recipe.augmentation,
+                flip=self.bench.source.flip_is_safe,
+                generator=generator,
+            )
+            targets = part.targets[chosen].to(device)
+            yield self.mixup(images, targets) if self.mixup is not None else (images, targets)
+
+    def _step(self, images: Tensor, targets: Tensor) -> Tensor:
+        pieces = math.ceil(len(images) / self.micro_batch)
+        total = torch.zeros((), device=self.numerics.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        for some, their in zip(
+            images.tensor_split(pieces), targets.tensor_split(pieces), strict=True
+        ):
+            with self.numerics.autocast():
+                outputs = self.model(some.contiguous(memory_format=self.numerics.memory_format))
+            loss = self.bench.task.loss(
+                outputs, their, label_smoothing=self.recipe.label_smoothing
+            )
+            share = loss * (len(some) / len(images))
+            self.scaler.scale(share).backward()
+            total += share.detach()
+        if self.recipe.grad_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update(self.model)
+        return total
+
+    def _set_training_mode(self, epoch: int) -> None:
+        depth = self.depth
+        if self.recipe.unfreeze_every:
+            depth = max(0, depth - epoch // self.recipe.unfreeze_every)
+        self.model.train()
+        models.freeze(self.model, self.groups, depth=depth)
+
+    def _factor(self, epoch: int, step: int = 0, *, last: bool = False) -> float:
+        total = self.steps_per_epoch * self.recipe.epochs
+        return learning_rate_factor(
+            self.recipe.schedule,
+            epoch * self.steps_per_epoch + (self.steps_per_epoch - 1 if last else step),
+            total=total,
+            warmup=round(self.recipe.warmup * total),
+        )
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        model = self.average.module if self.average is not None else self.model
+        model.eval()
+        outputs = self.outputs(model)
+        part = self.bench.validation
+        metrics = self.bench.task.score(outputs, part.targets)
+        value = metrics[self.goal.metric]
+        if math.isfinite(value) and self.goal.is_better(value, self.state.best_value):
+            self.state.best_value, self.state.best_epoch = value, epoch
+            self.state.best_weights = _copy_weights(model)
+            self.state.best_evaluation = dict(
+                self.bench.task.evaluate(outputs, part.targets, part.ids)
+            )
+        return metrics
+
+    def outputs(self, model: nn.Module) -> Tensor:
+        """A model's outputs over the validation part, shape [N, C]."""
+
+        def forward(images: Tensor) -> Tensor:
+            with self.numerics.autocast():
+                return model(images.contiguous(memory_format=self.numerics.memory_format))
+
+        return predict_outputs(
+            forward,
+            self.bench.validation,
+            transform=self.bench.transform,
+            batch_size=2 * self.micro_batch,
+            device=self.numerics.device,
+        )
+
+    def _is_patience_over(self) -> bool:
+        patience = self.recipe.early_stopping
+        if patience is None or self.state.best_epoch is None:
+            return False
+        return self.state.epoch - self.state.best_epoch >= patience
+
+    def _save(self) -> None:
+        self.state.model = self.model.state_dict()
+        self.state.optimizer = self.optimizer.state_dict()
+        self.state.ema = self.average.state_dict() if self.average is not None else None
+        self.state.scaler = self.scaler.state_dict()
+        save_checkpoint(Path(self.spec.folder), self.state)
+
+
+def _optimizer_settings(recipe: Recipe) -> OptimizerSettings:
+    return OptimizerSettings(
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        head_learning_rate=recipe.head_learning_rate,
+        layer_decay=recipe.layer_decay,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+    )
+
+
+def _batches(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """Start and stop of each batch; a last batch of one example is left out (batch norm)."""
+    bounds = [
+        (start, min(start + batch_size, count)) for start in range(0, count, batch_size)
+    ]
+    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1 and batch_size > 1:
+        bounds.pop()
+    return bounds
+
+
+def _require_finite(loss: float, epoch: int, recipe: Recipe) -> None:
+    if not math.isfinite(loss):
+        raise TrialFailed(
+            f"the training loss became {loss} in epoch {epoch + 1} (learning_rate "
+            f"{recipe.learning_rate:g}); try a lower learning rate, warm-up or grad_clip"
+        )
+
+
+def _copy_weights(model: nn.Module) -> dict[str, Any]:
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
