@@ -158,7 +158,8 @@ def _size_problems(
     side = image_size or height
     if image_size is None and height != width:
         rule = f"{name} takes {height} x {width} images; only square ones are supported here"
-        return [ModelProblem("model.name", rule, name)]
+        key = "model.arguments.img_size" if "img_size" in arguments else "model.name"
+        return [ModelProblem(key, rule, arguments.get("img_size", name))]
     try:
         with torch.no_grad():
             model.eval()(torch.empty(2, 3, side, side, device="meta"))

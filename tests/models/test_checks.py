@@ -120,6 +120,7 @@ def test_check_model_arguments_of_the_wrong_kind_are_refused() -> None:
 
 def test_check_model_rectangular_input_is_refused() -> None:
     (problem,) = _check("vit_tiny_patch16_224", arguments={"img_size": [64, 96]})
+    assert problem.key == "model.arguments.img_size"
     assert problem.rule == (
         "vit_tiny_patch16_224 takes 64 x 96 images; only square ones are supported here"
     )

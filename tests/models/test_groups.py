@@ -73,7 +73,8 @@ def test_group_index_by_parameter_counts_the_head_last() -> None:
         ("caformer_s18", "timm's MetaFormer has no group matcher"),
         (
             "rdnet_tiny",
-            "its group matcher raised AssertionError: coarse grouping is not implemented for RDNet",
+            "its group matcher raised AssertionError: coarse grouping is not implemented "
+            "for RDNet",
         ),
         (
             "cait_xxs24_224",

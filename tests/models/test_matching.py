@@ -113,7 +113,7 @@ def test_load_onto_foreign_names_with_one_other_shape_is_refused() -> None:
     model, state = _model(), _source()
     foreign = {f"_{number}": value for number, value in enumerate(state.values())}
     foreign["_0"] = torch.ones(1, 2, 3, 3)
-    with pytest.raises(WeightsUnavailable, match="missing .* unexpected"):
+    with pytest.raises(WeightsUnavailable, match=r"missing .* unexpected"):
         _load(model, foreign)
 
 

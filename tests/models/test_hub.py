@@ -1,0 +1,133 @@
+"""The hub: an answer in seconds where it is away, and a download where it is there."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import timm
+from safetensors.torch import save
+
+from runner.errors import WeightsUnavailable
+from runner.models import hub, load_weights
+
+_COMMIT = "0" * 40
+
+
+@pytest.fixture
+def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+
+
+@pytest.mark.usefixtures("_empty_cache")
+def test_load_weights_hub_that_refuses_connections_says_what_to_do_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    start = time.monotonic()
+    with pytest.raises(WeightsUnavailable) as caught:
+        load_weights("hub", "resnet18", base=tmp_path)
+    assert time.monotonic() - start < 3
+    message = str(caught.value)
+    assert message.startswith("weights of resnet18: 127.0.0.1:9 cannot be reached (")
+    assert message.endswith(
+        "Set model.weights to a .safetensors, .pth or .pt file, to package:<installed package>, "
+        "or to none for random weights."
+    )
+
+
+@pytest.mark.usefixtures("_empty_cache")
+def test_load_weights_hub_that_never_answers_gives_up_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PROBE_TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        start = time.monotonic()
+        with pytest.raises(WeightsUnavailable, match=r"cannot be reached \(timed out\)"):
+            load_weights("hub", "resnet18", base=tmp_path)
+        assert time.monotonic() - start < 3
+
+
+def test_load_weights_hub_without_published_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsUnavailable, match="none are published under this name; tags with"):
+        load_weights("hub", "cs3darknet_s", base=tmp_path)
+
+
+@pytest.fixture
+def hub_server() -> Iterator[str]:
+    """Address of a hub on this machine that has one model, `timm/test_resnet.r160_in1k`."""
+    model = timm.create_model("test_resnet")
+    files = {
+        "model.safetensors": save(model.state_dict()),
+        "config.json": json.dumps({"architecture": "test_resnet", "num_classes": 1000}).encode(),
+    }
+
+    class _Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self._answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self._answer(with_body=True)
+
+        def _answer(self, *, with_body: bool) -> None:
+            content = files.get(self.path.rpartition("/")[2])
+            known = content is not None and "/resolve/" in self.path
+            body = content if known and content is not None else b""
+            self.send_response(200 if known else 404)
+            if not known:
+                self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
+            self.send_header("X-Repo-Commit", _COMMIT)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if with_body:
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+_DOWNLOAD = """
+from pathlib import Path
+from runner.models import load_weights, input_spec, build_model
+weights = load_weights("hub", "{name}", base=Path("."))
+fixed = dict(num_classes=3, arguments={{}}, dropout=0, drop_path=0, seed=0)
+build_model("{name}", weights=weights, **fixed)
+print(len(weights.state), weights.description, input_spec("{name}", {{}}).size)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["test_resnet.r160_in1k", "someone/birds"])
+def test_load_weights_hub_downloads_once_then_works_without_it(
+    tmp_path: Path, hub_server: str, name: str
+) -> None:
+    def run(endpoint: str) -> str:
+        environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf")}
+        command = [sys.executable, "-c", _DOWNLOAD.format(name=name)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = run(hub_server)
+    assert first.startswith("92 hub:")
+    assert run("http://127.0.0.1:9") == first
