@@ -30,6 +30,7 @@ _EXPLANATIONS = {
     "could not find expected ':'": "a key needs a ':' after it",
     "expected <block end>": "the indentation does not match the lines above",
     "expected ',' or": "a bracket or brace is not closed, or a comma is missing",
+    "expected the node content": "a value is missing, or a bracket or brace is not closed",
     "found unexpected end of stream": "a quotation mark is not closed",
     "expected a single document": "a file holds one experiment; remove what follows '---'",
     "found undefined alias": "the alias (*name) has no anchor (&name) before it",

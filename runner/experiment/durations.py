@@ -17,10 +17,10 @@ def duration_s(value: str | int | float) -> float:
     Raises:
         ValueError: If it is not a duration, not above zero, or above one year.
     """
-    seconds = float(value) if isinstance(value, int | float) else _parse(value)
+    seconds = _parse(value) if isinstance(value, str) else value
     if not 0 < seconds <= LONGEST_S:
         raise ValueError(f"must be {WORDS}, above zero and at most 365d")
-    return seconds
+    return float(seconds)
 
 
 def _parse(text: str) -> float:

@@ -56,14 +56,20 @@ class Experiment(BaseModel):
     task: Literal["image_classification"] = Field(
         "image_classification", description="What is learnt."
     )
-    data: DataSettings = Field(description="Where the examples come from; `source` says which of the kinds below.")
+    data: DataSettings = Field(
+        description="Where the examples come from; `source` says which of the kinds below."
+    )
     model: ModelSettings = Field(description="The model to fine-tune, and its first weights.")
-    train: Recipe = Field(default_factory=Recipe, description="The training recipe that every trial starts from.")
+    train: Recipe = Field(
+        default_factory=Recipe, description="The training recipe that every trial starts from."
+    )
     search: SearchSettings = Field(
-        default_factory=SearchSettings, description="What is varied between trials, how it is chosen, and the budget."
+        default_factory=SearchSettings,
+        description="What is varied between trials, how it is chosen, and the budget.",
     )
     tracking: TrackingSettings = Field(
-        default_factory=TrackingSettings, description="Where the runs are kept, and how much of each."
+        default_factory=TrackingSettings,
+        description="Where the runs are kept, and how much of each.",
     )
 
     _space: Space = PrivateAttr()

@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from runner.errors import nearest_spelling
 from runner.experiment.marks import MISSING, Flaw, KeyPath
-from runner.experiment.wording import Schema, allowed_words, literal_values, resolve
+from runner.experiment.wording import ANYTHING, Schema, allowed_words, literal_values, resolve
 
 _MEANT = {
     "yes": True,
@@ -36,7 +36,9 @@ def flaws_of(error: ValidationError, schema: dict[str, Any]) -> list[Flaw]:
     flaws: dict[KeyPath, Flaw] = {}
     for details in error.errors(include_url=False):
         flaw = _flaw(details, schema)
-        flaws.setdefault(flaw.path, flaw)
+        # Of several ways a value could have been right, our own check says more than a type.
+        if flaw.path not in flaws or details["type"] == "value_error":
+            flaws[flaw.path] = flaw
     return [flaw for path, flaw in flaws.items() if not _has_deeper(path, flaws)]
 
 
@@ -51,7 +53,8 @@ def _flaw(details: ErrorDetails, schema: dict[str, Any]) -> Flaw:
     seen = details["input"]
     match details["type"]:
         case "extra_forbidden":
-            return _unknown_key(path, schema)
+            parent, node = _walk(details["loc"][:-1], schema, definitions)
+            return _unknown_key((*parent, details["loc"][-1]), node, schema)
         case "missing":
             return Flaw(path, f"is missing; it must be {allowed_words(node, definitions)}")
         case "value_error":
@@ -61,7 +64,10 @@ def _flaw(details: ErrorDetails, schema: dict[str, Any]) -> Flaw:
         case "string_pattern_mismatch" if "description" in node:
             rule = f"does not have the form it needs. {node['description']}"
             return Flaw(path, rule, seen)
-    if not (words := allowed_words(node, definitions)).startswith("any value"):
+    words = allowed_words(node, definitions)
+    if details["type"] == "finite_number":
+        words = words.replace("a number", "a finite number", 1)
+    if words != ANYTHING:
         return Flaw(path, f"must be {words}", seen, _meant(seen, node, definitions))
     return Flaw(path, details["msg"], seen)
 
@@ -100,27 +106,23 @@ def _below(part: str | int, node: Schema, definitions: Schema) -> Schema | None:
     return None
 
 
-def _unknown_key(path: KeyPath, schema: dict[str, Any]) -> Flaw:
-    definitions: Schema = schema.get("$defs", {})
-    _, parent = _parent(path, schema)
+def _unknown_key(path: KeyPath, parent: Schema, schema: Schema) -> Flaw:
     allowed = list(parent.get("properties", {}))
     word = str(path[-1])
-    near = nearest_spelling(word, allowed) or _elsewhere(word, schema, definitions)
+    near = nearest_spelling(word, allowed) or _elsewhere(word, schema)
     listed = ", ".join(allowed[:_MOST_LISTED])
     return Flaw(path, f"unknown key; allowed here: {listed}", nearest=near)
 
 
-def _parent(path: KeyPath, schema: dict[str, Any]) -> tuple[KeyPath, Schema]:
+def _elsewhere(word: str, schema: Schema) -> str | None:
+    """The dotted key of that very name in another part of the experiment, if only one has it."""
     definitions: Schema = schema.get("$defs", {})
-    return _walk(path[:-1], schema, definitions)
-
-
-def _elsewhere(word: str, schema: Schema, definitions: Schema) -> str | None:
-    """The dotted key of that very name in another part of the experiment."""
-    for section, part in schema.get("properties", {}).items():
+    sections: Schema = schema.get("properties", {})
+    found = [word] if word in sections else []
+    for section, part in sections.items():
         if word in resolve(part, definitions).get("properties", {}):
-            return f"{section}.{word}"
-    return None
+            found.append(f"{section}.{word}")
+    return found[0] if len(found) == 1 else None
 
 
 def _unknown_tag(details: ErrorDetails, path: KeyPath, node: Schema) -> Flaw:

@@ -57,9 +57,11 @@ class _Expansion:
             space = self._space(search["space"], document)
         except ExperimentError as err:
             self._problems += err.problems
-            return _with_space(document, {})
+            # What the space holds is not known, so settings cannot be checked against it.
+            is_list = isinstance(search.get("first"), list)
+            return _with_search(document, space={}, **({"first": []} if is_list else {}))
         marks = document.marks.with_subtree(_SPACE, space.marks)
-        return Document(_with_space(document, space.value).value, marks)
+        return Document(_with_search(document, space=space.value).value, marks)
 
     def _space(self, name: str, document: Document) -> Document:
         path = find_space(name, self._beside)
@@ -71,10 +73,10 @@ class _Expansion:
         return read_document(path, shown=shown(path), what="a search space")
 
 
-def _with_space(document: Document, space: dict[str, object]) -> Document:
+def _with_search(document: Document, **changed: object) -> Document:
     search = document.value["search"]
     assert isinstance(search, dict)  # checked by the caller
-    value = {**document.value, "search": {**search, "space": space}}
+    value = {**document.value, "search": {**search, **changed}}
     return Document(value, document.marks)
 
 

@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from runner.errors import nearest_spelling
 from runner.experiment.data_settings import Text
@@ -35,11 +35,17 @@ def _weights(value: str) -> str:
     )
 
 
-def _finite(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+def _plain(value: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         json.dumps(value, allow_nan=False)
-    except ValueError as err:
-        raise ValueError("must hold finite numbers only") from err
+    except (TypeError, ValueError) as err:
+        raise ValueError("must hold finite numbers, text, lists and mappings only") from err
+    return value
+
+
+def _space_form(value: object) -> object:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be the name of a search space, or a mapping of keys of `train`")
     return value
 
 
@@ -96,7 +102,7 @@ class ModelSettings(BaseModel):
         "`package:<distribution>`: an installed Python package that ships them; or a "
         ".safetensors, .pth or .pt file, relative to the experiment file.",
     )
-    arguments: Annotated[dict[str, JsonValue], AfterValidator(_finite)] = Field(
+    arguments: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict,
         description="Further arguments of timm.create_model, e.g. {channels: [32, 64, 128, 256]}.",
     )
@@ -107,7 +113,7 @@ class SearchSettings(BaseModel):
 
     model_config = SETTINGS
 
-    space: dict[str, JsonValue] = Field(
+    space: Annotated[dict[str, Any], BeforeValidator(_space_form)] = Field(
         default_factory=dict,
         description="What varies between trials: a name in search_spaces/, or a mapping from "
         "`train` keys to ranges (see The search space).",
@@ -132,7 +138,7 @@ class SearchSettings(BaseModel):
     pruner: Literal["asha", "median", "hyperband", "none"] = Field(
         "asha", description="How weak trials are stopped early."
     )
-    first: Annotated[tuple[dict[str, JsonValue], ...], Field(strict=False)] = Field(
+    first: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
         (),
         description="Known-good settings to try first, each a mapping of parameters of the "
         "space; what one leaves out is sampled.",

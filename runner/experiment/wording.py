@@ -7,6 +7,7 @@ from typing import Any
 from runner.experiment.scalars import printable
 
 Schema = Mapping[str, Any]
+ANYTHING = "any value"
 
 
 def resolve(schema: Schema, definitions: Schema) -> Schema:
@@ -48,7 +49,7 @@ def _typed_words(schema: Schema, definitions: Schema) -> str:
             return "a mapping of keys to values"
     if "discriminator" in schema:
         return "a mapping of keys to values"
-    return "any value"
+    return ANYTHING
 
 
 def _list_words(schema: Schema, definitions: Schema) -> str:
