@@ -8,7 +8,12 @@ from runner.models.catalogue import canonical_name
 from runner.models.checks import ModelProblem, check_model
 from runner.models.freezing import freeze, keep_frozen_in_eval
 from runner.models.groups import FreezeDepth, LayerGroups, layer_groups
-from runner.models.input_spec import InputSpec, arguments_for_size, input_spec
+from runner.models.input_spec import (
+    InputSpec,
+    arguments_for_size,
+    input_spec,
+    plain_architecture,
+)
 from runner.models.order import NoLayerOrder
 from runner.models.weights import Weights, fingerprint, load_weights
 
@@ -31,4 +36,5 @@ __all__ = [
     "keep_frozen_in_eval",
     "layer_groups",
     "load_weights",
+    "plain_architecture",
 ]

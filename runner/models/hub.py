@@ -64,13 +64,14 @@ def hub_config(name: str) -> dict[str, Any]:
     model_name = canonical_name(name)
     _require_reachable(model_name)
     try:
-        config, _, _ = load_model_config_from_hf(model_name.removeprefix(HUB_PREFIX))
+        config, architecture, arguments = load_model_config_from_hf(
+            model_name.removeprefix(HUB_PREFIX)
+        )
     except (OSError, RuntimeError, ValueError, KeyError) as err:
         raise WeightsUnavailable(
             f"model.name {name}: the hub has no timm model there: {_first_line(err)}"
         ) from err
-    described: dict[str, Any] = config
-    return described
+    return {**config, "architecture": architecture, "model_args": dict(arguments or {})}
 
 
 def _require_published(name: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.models.catalogue import is_on_hub_only, registry_config
+from runner.models.catalogue import canonical_name, is_on_hub_only, registry_config
 from runner.models.hub import hub_config
 
 # timm's defaults for models whose registry entry leaves them out (timm/models/_pretrained.py).
@@ -67,6 +67,20 @@ def input_spec(name: str, arguments: Mapping[str, Any]) -> InputSpec:
         interpolation=interpolation if interpolation in _INTERPOLATIONS else "bicubic",
         crop_fraction=float(config.get("crop_pct") or _DEFAULT_CROP_FRACTION),
     )
+
+
+def plain_architecture(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The timm name and arguments that build a model without any network.
+
+    A timm name is its own; one that only the hub knows becomes the architecture behind it.
+    """
+    if not is_on_hub_only(name):
+        return canonical_name(name), dict(arguments)
+    config = hub_config(name)
+    known: dict[str, Any] = dict(config["model_args"])
+    if config.get("fixed_input_size"):
+        known["img_size"] = image_shape(name, arguments)
+    return str(config["architecture"]), {**known, **arguments}
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

@@ -1,0 +1,230 @@
+"""An image classifier served by plain MLflow: this file, weights and a description, nothing else.
+
+MLflow keeps a copy of this file beside the weights ("models from code") and runs it wherever the
+model is loaded, so it may import only what the model's own requirements name. How an image becomes
+pixels is therefore written here a second time; a test holds it against the training code.
+
+Input: a column `image` of encoded image files, as bytes or as base64 text (JSON knows no bytes).
+Output: `label`, `probability`, and the probability of each class in a column named after it.
+Parameters: `top_k` adds `label_2`, `probability_2`, ... up to that rank; `batch_size` is how many
+images go through the network at once.
+"""
+
+import base64
+import binascii
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import timm
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import PythonModel
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+from torch import Tensor
+
+DEFAULT_BATCH_SIZE = 32
+RESERVED_COLUMNS = ("label", "probability")
+_DRAFT_MARGIN = 2  # a reduced JPEG keeps twice the side asked for, so the resize hides it
+_HAS_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+_RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+
+class ImageClassifier(PythonModel):
+    """A fine-tuned timm classifier that takes encoded images."""
+
+    def load_context(self, context: Any) -> None:
+        """Builds the network and loads its weights from the model's artifacts."""
+        self.spec = json.loads(Path(context.artifacts["model"]).read_text("utf-8"))
+        self.classes: list[str] = self.spec["classes"]
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = timm.create_model(
+            self.spec["timm_name"],
+            pretrained=False,
+            num_classes=len(self.classes),
+            **self.spec["arguments"],
+        )
+        network.load_state_dict(load_file(context.artifacts["weights"]))
+        self.network = network.eval().to(self.device)
+
+    def predict(
+        self,
+        context: Any,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """The class probabilities of each image, one row an image, in the order given.
+
+        Raises:
+            MlflowException: If a row holds no readable image; the message names the row.
+        """
+        settings = params or {}
+        images = list(model_input["image"])
+        size = max(1, int(settings.get("batch_size", DEFAULT_BATCH_SIZE)))
+        parts = [
+            self._probabilities(images[start : start + size], first_row=start)
+            for start in range(0, len(images), size)
+        ]
+        probabilities = np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+        top_k = min(int(settings.get("top_k", 1)), len(self.classes))
+        return table(probabilities, self.classes, top_k=top_k, index=model_input.index)
+
+    def _probabilities(self, images: list[Any], *, first_row: int) -> np.ndarray:
+        squares = [
+            square(value, row=first_row + offset, spec=self.spec)
+            for offset, value in enumerate(images)
+        ]
+        batch = network_input(np.stack(squares), spec=self.spec).to(self.device)
+        with torch.inference_mode():
+            logits = self.network(batch).float()
+        probabilities: np.ndarray = logits.softmax(dim=1).cpu().numpy().astype(np.float64)
+        return probabilities
+
+
+def table(
+    probabilities: np.ndarray, classes: list[str], *, top_k: int, index: pd.Index
+) -> pd.DataFrame:
+    """Labels and probabilities as columns; probabilities is float64 [B, C]."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    rows = np.arange(len(probabilities))
+    columns: dict[str, Any] = {}
+    for rank in range(max(1, top_k)):
+        ending = "" if rank == 0 else f"_{rank + 1}"
+        best = order[:, rank]
+        columns[f"label{ending}"] = [classes[position] for position in best]
+        columns[f"probability{ending}"] = probabilities[rows, best]
+    for position, name in enumerate(classes):
+        columns[class_column(name)] = probabilities[:, position]
+    return pd.DataFrame(columns, index=index)
+
+
+def class_column(name: str) -> str:
+    """The column of a class: its name, unless that would hide another column."""
+    taken = name.startswith(tuple(f"{reserved}_" for reserved in RESERVED_COLUMNS))
+    return f"class {name}" if taken or name in RESERVED_COLUMNS else name
+
+
+def square(value: Any, *, row: int, spec: dict[str, Any]) -> np.ndarray:
+    """The centre square of one encoded image at the stored resolution R, uint8 [R, R, 3].
+
+    Raises:
+        MlflowException: If it is no readable image; the message names the row, counted from 0.
+    """
+    resolution = int(spec["resolution"])
+    try:
+        image = decode(encoded_bytes(value), enough=resolution)
+    except Exception as err:
+        raise MlflowException.invalid_parameter_value(
+            f"row {row} (counted from 0): the column 'image' holds no readable image: {err}. "
+            "Allowed: the bytes of an image file, or their base64 text"
+        ) from err
+    return centre_square(
+        image, resolution=resolution, interpolation=spec["input"]["interpolation"]
+    )
+
+
+def encoded_bytes(value: Any) -> bytes:
+    """The bytes of an image file, from bytes or base64 text.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if not isinstance(value, str):
+        raise ValueError(f"a {type(value).__name__}, not bytes or base64 text")
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except binascii.Error as err:
+        raise ValueError(f"text that is not base64 ({err})") from err
+
+
+def decode(encoded: bytes, *, enough: int) -> Image.Image:
+    """The picture in these bytes: first frame, upright, over white, RGB.
+
+    Args:
+        encoded: A whole file.
+        enough: Shorter side in pixels that suffices; a JPEG may be decoded smaller, never below
+            twice that.
+    Raises:
+        ValueError: If the file is empty or larger than Pillow's limit.
+        OSError: If it is cut short or no image.
+    """
+    if not encoded:
+        raise ValueError("the file is empty")
+    with Image.open(io.BytesIO(encoded)) as image:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:
+            raise ValueError(f"{image.width * image.height} pixels, more than Pillow's {limit}")
+        if image.format == "JPEG":
+            image.draft("RGB", _draft_size(image.size, enough * _DRAFT_MARGIN))
+        image.load()
+        return _as_rgb(_upright(image))
+
+
+def _draft_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    shorter = min(size)
+    return -(-size[0] * side // shorter), -(-size[1] * side // shorter)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - the pixels are sound; only the metadata are not
+        return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _HAS_ALPHA or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _to_8_bits(image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    if image.mode.startswith("I;16") or (image.mode == "I" and values.max() > 255):
+        values = values / 257.0
+    elif image.mode == "F" and values.min() >= 0 and values.max() <= 1:
+        values = values * 255.0
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def centre_square(image: Image.Image, *, resolution: int, interpolation: str) -> np.ndarray:
+    """The shorter side scaled to `resolution` R and the centre cut out, uint8 [R, R, 3]."""
+    width, height = image.size
+    shorter, longer = min(width, height), max(width, height)
+    long_side = int(resolution * longer / shorter)
+    offset = round((long_side - resolution) / 2) * longer / long_side
+    last = min(offset + resolution * longer / long_side, longer)
+    box = (offset, 0.0, last, shorter) if width > height else (0.0, offset, shorter, last)
+    resized = image.resize((resolution, resolution), _RESAMPLING[interpolation], box=box)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def network_input(squares: np.ndarray, *, spec: dict[str, Any]) -> Tensor:
+    """The centre crops of uint8 [B, R, R, 3], normalised: float32 [B, 3, S, S]."""
+    wanted = spec["input"]
+    size = int(wanted["size"])
+    start = round((squares.shape[1] - size) / 2)
+    crop = squares[:, start : start + size, start : start + size]
+    images = torch.from_numpy(np.ascontiguousarray(crop)).permute(0, 3, 1, 2)
+    pixels = images.to(torch.float32, memory_format=torch.channels_last)
+    mean = torch.tensor(wanted["mean"]).view(1, 3, 1, 1) * 255.0
+    std = torch.tensor(wanted["std"]).view(1, 3, 1, 1) * 255.0
+    return pixels.sub_(mean).div_(std)
+
+
+mlflow.models.set_model(ImageClassifier())
