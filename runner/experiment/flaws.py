@@ -58,7 +58,8 @@ def _flaw(details: ErrorDetails, schema: dict[str, Any]) -> Flaw:
         case "missing":
             return Flaw(path, f"is missing; it must be {allowed_words(node, definitions)}")
         case "value_error":
-            return Flaw(path, str(details["ctx"]["error"]), seen)
+            rule = str(details["ctx"]["error"])
+            return Flaw(path, rule, seen, _meant(seen, node, definitions))
         case "union_tag_invalid" | "union_tag_not_found":
             return _unknown_tag(details, path, node)
         case "string_pattern_mismatch" if "description" in node:

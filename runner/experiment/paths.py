@@ -27,10 +27,6 @@ def absolute_weights(model: ModelSettings, base: Path) -> ModelSettings:
 
 
 def _absolute(path: str, base: Path) -> str:
-    """The path from the experiment's folder; links are kept, `..` and `~` are not."""
-    # Path has no way to drop `..` without following links.
-    return os.path.normpath(base / Path(path).expanduser()) if path[:1] != "~" else _home(path)
-
-
-def _home(path: str) -> str:
-    return os.path.normpath(os.path.expanduser(path))  # noqa: PTH111 -- never raises, unlike Path's
+    """The path seen from a folder, without `~` and `..`; links are kept."""
+    # Path follows links to drop `..`, and raises for the home of an unknown user.
+    return os.path.normpath(base / os.path.expanduser(path))  # noqa: PTH111

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from runner.errors import nearest_spelling
 from runner.experiment.data_settings import Text
 from runner.experiment.durations import WORDS, Duration, duration_s
 from runner.experiment.recipe import SETTINGS
@@ -27,11 +26,9 @@ def _weights(value: str) -> str:
     known = ("hub", "none", *BUNDLED_WEIGHTS)
     if value in known or _DISTRIBUTION.fullmatch(value) or is_weights_path(value):
         return value
-    close = nearest_spelling(value.lower(), known)
-    hint = f"; did you mean {close!r}?" if close else ""
     raise ValueError(
         f"must be {', '.join(known)}, package:<distribution>, or a path that ends in "
-        f"{', '.join(WEIGHT_FILES)}{hint}"
+        f"{', '.join(WEIGHT_FILES)}"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ExperimentError
-from runner.experiment import Experiment, IntParameter, load_experiment
+from runner.experiment import Experiment, IntParameter, load_experiment, lookup
 
 FILES = Path(__file__).parent / "files"
 Load = Callable[..., Experiment]
@@ -58,8 +58,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         "(seen: 'bundld'); did you mean 'bundled'?",
         "cats.yaml:5: model.name: is missing; it must be text, not empty",
         "cats.yaml:5: model.weights: must be hub, none, bundled:glyphs, package:<distribution>, "
-        "or a path that ends in .safetensors, .pth, .pt; did you mean 'bundled:glyphs'? (seen: "
-        "'bundle:glyphs')",
+        "or a path that ends in .safetensors, .pth, .pt (seen: 'bundle:glyphs'); did you mean "
+        "'bundled:glyphs'?",
         "cats.yaml:7: train.optimizer: must be 'adamw', 'sgd' or 'adam' (seen: 'adamm'); did you "
         "mean 'adam'?",
         "cats.yaml:8: train.freeze_depth: must be a whole number, at least 0, or 'max' (seen: "
@@ -175,6 +175,21 @@ def test_load_experiment_looks_a_bare_name_up(
     assert load_experiment("cats").source_file == tmp_path / "cats.yaml"
     assert load_experiment("cats.yaml").source_file == tmp_path / "cats.yaml"
     assert load_experiment("./experiments/cats").source_file != tmp_path / "cats.yaml"
+
+
+def test_load_experiment_of_an_installed_runner_finds_what_it_shipped_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minimal: str
+) -> None:
+    shipped = tmp_path / "site-packages" / "runner" / "shipped"
+    (shipped / "experiments").mkdir(parents=True)
+    (shipped / "search_spaces").mkdir()
+    (shipped / "experiments" / "lynx.yaml").write_text(minimal + "search: {space: tuft}\n")
+    (shipped / "search_spaces" / "tuft.yaml").write_text("epochs: {int: [1, 3]}\n")
+    monkeypatch.setattr(lookup, "PACKAGE", shipped.parent)
+    monkeypatch.chdir(tmp_path)
+    experiment = load_experiment("lynx")
+    assert experiment.source_file == shipped / "experiments" / "lynx.yaml"
+    assert experiment.space.parameters == {"epochs": IntParameter(1, 3)}
 
 
 @pytest.mark.parametrize("name", ["catz", "catz.yaml"])
