@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from runner.errors import nearest_spelling
-from runner.experiment.marks import MISSING, Flaw, KeyPath
+from runner.experiment.marks import Flaw, KeyPath
 from runner.experiment.wording import ANYTHING, Schema, allowed_words, literal_values, resolve
 
 _MEANT = {
@@ -96,7 +96,8 @@ def _below(part: str | int, node: Schema, definitions: Schema) -> Schema | None:
     if part in node.get("properties", {}):
         return resolve(node["properties"][part], definitions)
     if isinstance(part, int) and "prefixItems" in node:
-        return resolve((*node["prefixItems"], {}, *[{}] * part)[part], definitions)
+        items = node["prefixItems"]
+        return resolve(items[part], definitions) if part < len(items) else {}
     if isinstance(part, int) and isinstance(node.get("items"), dict):
         return resolve(node["items"], definitions)
     if isinstance(part, int) or "type" not in node:
@@ -139,7 +140,7 @@ def _unknown_tag(details: ErrorDetails, path: KeyPath, node: Schema) -> Flaw:
 
 
 def _meant(seen: object, node: Schema, definitions: Schema) -> str | None:
-    if not isinstance(seen, str) or seen is MISSING:
+    if not isinstance(seen, str):
         return None
     literals = literal_values(node, definitions)
     words = [value for value in literals if isinstance(value, str)]

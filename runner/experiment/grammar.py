@@ -57,7 +57,7 @@ def read_space(
         if (parameter := reader.parameter(name, description)) is not None:
             parameters[name] = parameter
     ordered, circles = in_sampling_order(parameters)
-    named = {c.parameter for p in ordered.values() for c in p.when} - set(ordered)
+    named = {c.parameter for p in ordered.values() for c in p.when} - set(written)
     outside = {name: recipe[name] for name in sorted(named)}
     return Space(ordered, outside), [*reader.flaws, *circles]
 

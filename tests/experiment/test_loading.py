@@ -145,6 +145,20 @@ def test_load_experiment_with_one_wrong_value_says_what_is_allowed(
     assert messages(f"name: cats\n{text}{model}\n") == [message]
 
 
+def test_load_experiment_with_a_flawed_parent_says_nothing_of_its_children(
+    messages: Messages, minimal: str
+) -> None:
+    text = minimal + (
+        "search:\n"
+        "  space:\n"
+        "    optimizer: {choice: [sdg, adam]}\n"
+        "    momentum: {float: [0.8, 0.9], when: {optimizer: {not: adamw}}}\n"
+        "  first: [{momentum: 0.85}]\n"
+    )
+    (message,) = [m for m in messages(text) if "never happens" not in m]
+    assert message.startswith("cats.yaml:6: search.space.optimizer.choice.0: optimizer must be")
+
+
 def test_load_experiment_of_the_smallest_file_has_the_defaults(load: Load, minimal: str) -> None:
     experiment = load(minimal)
     assert experiment.train.epochs == 5
