@@ -1,0 +1,108 @@
+"""A study's rows, its lines on screen and its values for scripts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runner.experiment import Experiment
+from runner.report.leaderboard import Leaderboard, LeaderboardRow, rank
+from runner.report.live import short
+from runner.report.table import leaderboard_text
+from runner.study import StudyRecord, TrialRecord, best_trials, is_locked
+
+SHOWN_AT_THE_END = 5
+
+
+def board_of(record: StudyRecord, run_ids: Mapping[int, str] | None = None) -> Leaderboard:
+    """The leaderboard of a study."""
+    known = run_ids or {}
+    rows = [_row(trial, known.get(trial.number)) for trial in record.trials()]
+    return rank(rows, metric=metric_of(record), is_maximized=record.is_maximized)
+
+
+def metric_of(record: StudyRecord) -> str:
+    """The validation metric a study is searched on."""
+    resolved = record.attributes.get("experiment") or {}
+    return str(resolved.get("search", {}).get("metric", "value"))
+
+
+def _row(trial: TrialRecord, run_id: str | None) -> LeaderboardRow:
+    duration_s = None
+    if trial.started is not None and trial.outcome is not None:
+        duration_s = trial.notes.get("train_s")
+    return LeaderboardRow(
+        number=trial.number,
+        outcome=str(trial.outcome) if trial.outcome else trial.state,
+        value=trial.value,
+        epochs=trial.notes.get("epochs"),
+        best_epoch=trial.best_epoch,
+        duration_s=duration_s,
+        params=trial.params,
+        run_id=run_id,
+        note=trial.reason,
+    )
+
+
+def trial_values(trial: TrialRecord) -> dict[str, Any]:
+    """A trial as plain JSON values."""
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "value": trial.value,
+        "best_epoch": trial.best_epoch,
+        "params": dict(trial.params),
+        "origin": trial.origin,
+        "seed": trial.seed,
+        "reason": trial.reason,
+        "notes": dict(trial.notes),
+    }
+
+
+def status_values(record: StudyRecord) -> dict[str, Any]:
+    """How a study is doing, as plain JSON values."""
+    trials = record.trials()
+    experiment = _experiment(record)
+    states = [trial.state for trial in trials]
+    return {
+        "study": f"{record.name}:{record.folder.name}",
+        "is_searching": is_locked(record.folder),
+        "trials": len(trials),
+        "trials_budget": None if experiment is None else experiment.search.trials,
+        "states": {state: states.count(state) for state in dict.fromkeys(states)},
+        "seconds_used": record.attributes.get("seconds_used", 0.0),
+        "best": next((trial_values(t) for t in best_trials(record)), None),
+        "running": [trial_values(t) for t in trials if t.state == "running"],
+    }
+
+
+def summary_lines(record: StudyRecord, stop_reason: str) -> list[str]:
+    """What a person wants to know at the end of a search, or in the middle."""
+    values = status_values(record)
+    states = ", ".join(f"{count} {state}" for state, count in values["states"].items())
+    budget = values["trials_budget"]
+    state = "being searched" if values["is_searching"] else "not running"
+    lines = [
+        f"{values['study']} ({state}): {values['trials']} of {budget} trials ({states}) in "
+        f"{values['seconds_used']:.0f} s"
+    ]
+    if stop_reason:
+        lines.append(f"stopped: {stop_reason}")
+    for trial in values["running"]:
+        lines.append(f"running: trial {trial['number']}  {short(trial['params'])}")
+    if values["best"] is not None:
+        lines += ["", leaderboard_text(board_of(record), limit=SHOWN_AT_THE_END)]
+    lines += ["", *_next_steps(record, values)]
+    return lines
+
+
+def _next_steps(record: StudyRecord, values: Mapping[str, Any]) -> list[str]:
+    name = record.name
+    steps = [f"leaderboard:  python -m runner leaderboard {name}"]
+    if not values["is_searching"] and values["best"] is not None:
+        steps.append(f"promote:      python -m runner promote {name}")
+    steps.append("browse:       python -m runner ui")
+    return steps
+
+
+def _experiment(record: StudyRecord) -> Experiment | None:
+    resolved = record.attributes.get("experiment")
+    return None if resolved is None else Experiment.from_resolved(resolved)
