@@ -106,7 +106,7 @@ def _inspect(setup: Setup) -> Any:
         return setup.objective.inspect(setup.lease)
     except RunnerError as error:
         return error
-    except Exception as error:  # noqa: BLE001  reported to the driver, which raises it
+    except Exception as error:
         logging.getLogger(__name__).exception("the second pass failed")
         return RunnerError(f"{type(error).__name__}: {error} (the traceback is in {setup.log})")
 

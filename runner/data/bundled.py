@@ -18,7 +18,8 @@ _GLYPHS_SIZE = 30
 _SEED = 0  # of the drawings; the split has its own
 # Ranges of pictographs in DejaVu Sans 2.37, the cat faces left out.
 _GLYPH_RANGES = (
-    (0x2600, 0x26B8),  # weather, chess, card suits, zodiac, dice, ...
+    (0x2600, 0x269C),  # weather, chess, card suits, zodiac, dice, ...
+    (0x269E, 0x26B8),
     (0x2701, 0x2704),
     (0x2706, 0x2709),
     (0x270C, 0x2727),
@@ -61,7 +62,7 @@ def _drawn(name: str, code_points: tuple[int, ...], size: int) -> Source:
     """A set of drawn glyphs, drawn when asked for; one class a code point."""
     places = [(code, index) for code in code_points for index in range(size)]
     examples = tuple(
-        Example(f"U+{code:04X}/{index:05d}", label, _recipe_digest(code, index))
+        Example(f"U+{code:05X}/{index:05d}", label, _recipe_digest(code, index))
         for label, code in enumerate(code_points)
         for index in range(size)
     )

@@ -16,6 +16,15 @@ from runner.errors import DataError
 
 DRAWING_VERSION = 1  # raised when the same index would give another picture
 SIDE = 64  # pixels
+# Ranges the drawings are taken from; chosen by trial so that a small network has to work.
+_SIZE = (36, 53)  # of the font, pixels
+_SHIFT = 5  # of the centre, pixels either way
+_TURN = 20  # degrees either way
+_CONTRAST = 60  # mean difference of ink and background a channel, of 255
+_GRADIENT = 0.4  # how far the background goes from one colour to another
+_LINES = (0, 3)
+_BLUR = (0.0, 0.8)  # standard deviation, pixels
+_NOISE = (3.0, 16.0)  # standard deviation, of 255
 
 
 @functools.cache
@@ -58,21 +67,22 @@ def draw_glyph(code_point: int, *, seed: int, index: int) -> Image.Image:
     canvas = canvas * (1 - mask) + ink * mask
     image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
     _scribble(image, random)
-    image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.0, 1.1)))
+    image = image.filter(ImageFilter.GaussianBlur(random.uniform(*_BLUR)))
     noise = random.standard_normal((SIDE, SIDE, 3), dtype=np.float32)
-    noisy = np.asarray(image, dtype=np.float32) + noise * np.float32(random.uniform(4, 30))
+    noisy = np.asarray(image, dtype=np.float32) + noise * np.float32(random.uniform(*_NOISE))
     return Image.fromarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
 
 
 def _glyph_mask(character: str, random: np.random.Generator) -> np.ndarray:
     """Coverage of the ink, [64, 64, 1] float32 in [0, 1]."""
-    size, stroke = int(random.integers(26, 47)), int(random.integers(0, 2))
+    size, stroke = int(random.integers(*_SIZE)), int(random.integers(0, 2))
     layer = Image.new("L", (SIDE, SIDE))
-    centre = SIDE / 2 + random.uniform(-9, 9), SIDE / 2 + random.uniform(-9, 9)
+    x, y = SIDE / 2 + random.uniform(-_SHIFT, _SHIFT, 2)
     ImageDraw.Draw(layer).text(
-        centre, character, fill=255, font=_font(size), anchor="mm", stroke_width=stroke
+        (x, y), character, fill=255, font=_font(size), anchor="mm", stroke_width=stroke
     )
-    turned = layer.rotate(random.uniform(-35, 35), Image.Resampling.BILINEAR, center=centre)
+    angle = random.uniform(-_TURN, _TURN)
+    turned = layer.rotate(angle, Image.Resampling.BILINEAR, center=(x, y))
     return np.asarray(turned, dtype=np.float32)[:, :, None] / np.float32(255)
 
 
@@ -80,25 +90,25 @@ def _background(random: np.random.Generator) -> np.ndarray:
     """A colour that changes evenly from one corner to the other, [64, 64, 3] float32."""
     first, second = random.uniform(0, 255, (2, 3)).astype(np.float32)
     along = np.linspace(0, 1, SIDE, dtype=np.float32)
-    weight = (along[:, None] + along[None, :])[:, :, None] * np.float32(0.2)
+    weight = (along[:, None] + along[None, :])[:, :, None] * np.float32(_GRADIENT / 2)
     canvas: np.ndarray = first + (second - first) * weight
     return canvas
 
 
 def _ink(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A colour of at least some contrast to the canvas."""
+    """A colour of some contrast to the canvas; the last one tried if none has it."""
     mean = canvas.mean(axis=(0, 1))
     for _ in range(20):
         colour: np.ndarray = random.uniform(0, 255, 3).astype(np.float32)
-        if np.abs(colour - mean).mean() > 45:
+        if np.abs(colour - mean).mean() > _CONTRAST:
             break
     return colour
 
 
 def _scribble(image: Image.Image, random: np.random.Generator) -> None:
-    """Up to three thin lines across the picture."""
+    """A few thin lines across the picture."""
     draw = ImageDraw.Draw(image)
-    for _ in range(int(random.integers(0, 4))):
+    for _ in range(int(random.integers(*_LINES))):
         ends = tuple(int(value) for value in random.integers(0, SIDE, 4))
         colour = tuple(int(value) for value in random.integers(0, 256, 3))
         draw.line(ends, fill=colour, width=int(random.integers(1, 3)))

@@ -30,6 +30,7 @@ from runner.experiment.scalars import Scalar
 from runner.experiment.settings import ModelSettings, SearchSettings, TrackingSettings
 from runner.experiment.space import Space
 from runner.experiment.store import HOME_VARIABLE, Store
+from runner.experiment.words import parse_setting, parse_size
 
 __all__ = [
     "FREE_KEYS",
@@ -61,4 +62,6 @@ __all__ = [
     "duration_s",
     "is_free",
     "load_experiment",
+    "parse_setting",
+    "parse_size",
 ]

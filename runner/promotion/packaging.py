@@ -1,20 +1,24 @@
 """A trained image classifier as an MLflow model that needs torch and timm, and nothing of ours."""
 
+import io
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from runner.models import InputSpec, plain_architecture
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
@@ -59,13 +63,18 @@ class LoggedImageModel:
 
     Attributes:
         model_id: MLflow's id of it.
-        uri: `models:/<model_id>`, which plain MLflow loads.
+        location: Where its artifacts lie.
         run_id: The run it belongs to.
     """
 
     model_id: str
-    uri: str
+    location: str
     run_id: str
+
+    @property
+    def uri(self) -> str:
+        """The address plain MLflow loads it by."""
+        return f"models:/{self.model_id}"
 
 
 def log_image_model(
@@ -111,7 +120,7 @@ def log_image_model(
     finally:
         client.finalize_logged_model(logged.model_id, status)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return LoggedImageModel(logged.model_id, f"models:/{logged.model_id}", run_id)
+    return LoggedImageModel(logged.model_id, logged.artifact_location, run_id)
 
 
 def register_image_model(
@@ -132,14 +141,28 @@ def register_image_model(
     except MlflowException as err:
         if err.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    # On a database, MLflow looks a models:/ address up in its global store, not in the client's.
+    is_server = client.tracking_uri.startswith("http")
     version = client.create_model_version(
         name,
-        source=logged.uri,
+        source=logged.uri if is_server else logged.location,
         run_id=logged.run_id,
         model_id=logged.model_id,
         tags=dict(tags or {}),
     )
+    _link_version(client, logged.model_id, {"name": name, "version": str(version.version)})
     return str(version.version)
+
+
+def _link_version(client: "MlflowClient", model_id: str, version: dict[str, str]) -> None:
+    """Notes a registered version on the logged model; the UI shows it from there."""
+    from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+    tags = client.get_logged_model(model_id).tags
+    versions = json.loads(tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+    if not any({key: str(each[key]) for key in version} == version for each in versions):
+        noted = json.dumps([*versions, version])
+        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: noted})
 
 
 def save_image_model(
@@ -159,14 +182,16 @@ def save_image_model(
         weights, description = Path(folder, "weights.safetensors"), Path(folder, "model.json")
         save_file({name: _plain(tensor) for name, tensor in state.items()}, weights)
         description.write_text(json.dumps(model.description(), indent=2), "utf-8")
-        mlflow.pyfunc.save_model(
-            str(path),
-            python_model=str(_CODE),
-            artifacts={"weights": str(weights), "model": str(description)},
-            signature=image_signature(model.classes),
-            pip_requirements=requirements(),
-            mlflow_model=card,
-        )
+        with _without_progress_bars():
+            mlflow.pyfunc.save_model(
+                str(path),
+                python_model=str(_CODE),
+                artifacts={"weights": str(weights), "model": str(description)},
+                signature=image_signature(model.classes),
+                input_example=_example(model.input.size),
+                pip_requirements=requirements(),
+                mlflow_model=card,
+            )
 
 
 def image_signature(classes: Sequence[str]) -> "ModelSignature":
@@ -194,6 +219,31 @@ def requirements() -> list[str]:
     """What the served model imports, at the versions installed here."""
     # A local part such as +cu128 names a build that package indexes do not have.
     return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in _REQUIRED]
+
+
+def _example(size: int) -> "pd.DataFrame":
+    """One grey image: MLflow keeps it, and the request that serving expects, with the model."""
+    import pandas as pd
+
+    encoded = io.BytesIO()
+    Image.new("RGB", (size, size), (128, 128, 128)).save(encoded, "PNG")
+    return pd.DataFrame({"image": [encoded.getvalue()]})
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """MLflow draws a bar for each file it copies, even inside one folder."""
+    from mlflow.environment import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR as SHOWN
+
+    before = SHOWN.get_raw()
+    SHOWN.set("false")
+    try:
+        yield
+    finally:
+        if before is None:
+            SHOWN.unset()
+        else:
+            SHOWN.set(before)
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -13,13 +13,21 @@ from runner.report.leaderboard import (
     rank,
     value_text,
 )
+from runner.report.listing import prediction_table, study_rows, study_table
+from runner.report.live import Goal, LiveView, PlainView
 from runner.report.pictures import draw_pictures
+from runner.report.publish import draw_into_run, publish, show_leaderboard
+from runner.report.study import status_values, summary_lines, trial_values
 from runner.report.table import leaderboard_table, leaderboard_text
 
 __all__ = [
+    "Goal",
     "Leaderboard",
     "LeaderboardRow",
+    "LiveView",
+    "PlainView",
     "StudyPage",
+    "draw_into_run",
     "draw_pictures",
     "duration_text",
     "leaderboard_csv",
@@ -27,7 +35,15 @@ __all__ = [
     "leaderboard_table",
     "leaderboard_text",
     "param_text",
+    "prediction_table",
+    "publish",
     "rank",
+    "show_leaderboard",
+    "status_values",
     "study_html",
+    "study_rows",
+    "study_table",
+    "summary_lines",
+    "trial_values",
     "value_text",
 ]

@@ -156,8 +156,9 @@ def _rows(page: StudyPage, board: Leaderboard) -> list[str]:
 
 def _row(page: StudyPage, board: Leaderboard, row: LeaderboardRow, *, has_notes: bool) -> str:
     outcome = escape(row.outcome)
+    short = f"<code>{escape((row.run_id or '')[:8])}</code>"
     cells = [
-        _cell(str(row.number), kind="n"),
+        f'<td class=n data-v="{row.number}">{_run_link(page, row.run_id, str(row.number))}</td>',
         f'<td><span class="o o-{_tone(row.outcome)}">{outcome}</span></td>',
         _cell(value_text(row.value), sort_by=row.value if row.has_value else None, kind="n"),
         _cell(epoch_text(row), sort_by=row.best_epoch or row.epochs, kind="n"),
@@ -166,7 +167,7 @@ def _row(page: StudyPage, board: Leaderboard, row: LeaderboardRow, *, has_notes:
             _param_cell(row.params.get(name), is_numeric=name in board.numeric)
             for name in board.varying
         ),
-        f"<td>{_run_link(page, row.run_id)}</td>",
+        f"<td>{_run_link(page, row.run_id, short)}</td>",
     ]
     if has_notes:
         cells.append(_cell(row.note, kind="note"))
@@ -185,10 +186,8 @@ def _param_cell(value: object, *, is_numeric: bool) -> str:
     return _cell(param_text(value), sort_by=sort_by, kind=kind)
 
 
-def _run_link(page: StudyPage, run_id: str | None) -> str:
-    if run_id is None:
-        return ""
-    short = f"<code>{escape(run_id[:8])}</code>"
-    if page.run_address is None:
-        return short
-    return f'<a href="{escape(page.run_address(run_id))}" title="{escape(run_id)}">{short}</a>'
+def _run_link(page: StudyPage, run_id: str | None, html: str) -> str:
+    if run_id is None or page.run_address is None:
+        return html
+    address = escape(page.run_address(run_id))
+    return f'<a href="{address}" title="MLflow run {escape(run_id)}">{html}</a>'

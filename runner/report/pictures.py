@@ -65,8 +65,10 @@ def _save(figure: "Figure", path: Path) -> Path:
 def _figure(width: float, height: float, title: str) -> "Figure":
     """An empty figure, in inches; the Figure API alone, so no global state and no display."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    figure = Figure(figsize=(width, height), layout=layout)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_SOFT)
     return figure
@@ -90,7 +92,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], *, title: str = "") 
     names = {key.partition("/")[2] for row in history for key in row if "/" in key}
     # The loss first: it is the one that both splits have.
     metrics = sorted(names, key=lambda name: (name != "loss", name))
-    columns = min(len(metrics), 3) or 1
+    columns = 2 if len(metrics) == 4 else min(len(metrics), 3) or 1
     lines = math.ceil(len(metrics) / columns) or 1
     figure = _figure(1.2 + 3.8 * columns, 0.5 + 3.0 * lines, title)
     for index, metric in enumerate(metrics):
@@ -102,25 +104,28 @@ def _curve_panel(axes: "Axes", history: Sequence[Mapping[str, float]], metric: s
     from matplotlib.ticker import MaxNLocator
 
     _plain(axes)
-    axes.set_title(metric, fontsize=11, color=_INK, loc="left", fontweight="bold")
     axes.set_xlabel("epoch", fontsize=9, color=_SOFT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    drawn = []
     for split, colour in (("train", _TRAIN), ("validation", _VALIDATION)):
-        points = [
-            (row["epoch"], row[f"{split}/{metric}"])
-            for row in history
-            if f"{split}/{metric}" in row
-        ]
-        points = [(epoch, value) for epoch, value in points if math.isfinite(value)]
+        points = _finite_points(history, f"{split}/{metric}")
         if not points:
             continue
+        drawn.append(split)
         epochs, values = zip(*points, strict=True)
         marker = "o" if len(points) <= 40 else None
         axes.plot(epochs, values, color=colour, label=split, marker=marker, markersize=4, lw=1.8)
         if split == "validation":
             _mark_best(axes, points, is_maximized="loss" not in metric)
-    if axes.get_lines():
+    only = f" ({drawn[0]})" if len(drawn) == 1 else ""
+    axes.set_title(f"{metric}{only}", fontsize=11, color=_INK, loc="left", fontweight="bold")
+    if len(drawn) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor=_INK)
+
+
+def _finite_points(history: Sequence[Mapping[str, float]], key: str) -> list[tuple[float, float]]:
+    points = [(row["epoch"], row[key]) for row in history if key in row]
+    return [(epoch, value) for epoch, value in points if math.isfinite(value)]
 
 
 def _mark_best(axes: "Axes", points: Sequence[tuple[float, float]], *, is_maximized: bool) -> None:
@@ -130,7 +135,7 @@ def _mark_best(axes: "Axes", points: Sequence[tuple[float, float]], *, is_maximi
     axes.annotate(
         f"{value:.4g}",
         (epoch, value),
-        xytext=(0, 7 if is_maximized else -13),
+        xytext=(0, 8),
         textcoords="offset points",
         ha="center",
         fontsize=9,
@@ -194,6 +199,8 @@ def _draw_matrix(figure: "Figure", axes: "Axes", shares: Any) -> None:
 def _name_axes(axes: "Axes", classes: Sequence[str]) -> None:
     size = len(classes)
     if size > _MAX_NAMED:
+        axes.set_xlabel("predicted (number of the class)", fontsize=10, color=_INK)
+        axes.set_ylabel("labelled (number of the class)", fontsize=10, color=_INK)
         return
     names = [_short(name) for name in classes]
     font = 9 if size <= 20 else 7 if size <= 40 else 6
@@ -231,16 +238,16 @@ def _list_pairs(axes: "Axes", counts: Any, classes: Sequence[str]) -> None:
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(wrong, axis=None, kind="stable")[::-1][:_WORST_PAIRS]
-    axes.text(0, 1, "most frequent mistakes", fontsize=10, color=_INK, va="top", weight="bold")
+    axes.text(0.1, 1, "most frequent mistakes", fontsize=10, color=_INK, va="top", weight="bold")
     for line, place in enumerate(order):
         row, column = divmod(int(place), len(classes))
         count = int(wrong[row, column])
         if not count:
             break
         text = f"{_short(classes[row])} as {_short(classes[column])}"
-        top = 0.94 - 0.055 * line
-        axes.text(0.0, top, f"{count}", fontsize=9, color=_VALIDATION, va="top")
-        axes.text(0.12, top, text, fontsize=9, color=_INK, va="top")
+        top = 0.95 - 0.042 * line
+        axes.text(0.1, top, f"{count}", fontsize=9, color=_VALIDATION, va="top")
+        axes.text(0.2, top, text, fontsize=9, color=_INK, va="top")
 
 
 def worst_mistakes(
@@ -261,7 +268,9 @@ def worst_mistakes(
     shown = worst[:_MAX_WORST]
     columns = min(len(shown), 4)
     lines = math.ceil(len(shown) / columns)
-    figure = _figure(max(2.3 * columns, 4.6), 0.4 + 2.85 * lines, title)
+    heading = "prediction with its probability, and the label"
+    heading = f"{title}: {heading}" if title else heading
+    figure = _figure(max(2.4 * columns, 6.0), 0.5 + 2.9 * lines, heading)
     for index, mistake in enumerate(shown):
         axes = figure.add_subplot(lines, columns, index + 1)
         axes.imshow(_square(image(mistake["id"])))
@@ -287,4 +296,8 @@ def _class_name(value: int | str, classes: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
+    """A name that fits, cut in its middle: class names often differ at the end."""
+    if len(name) <= _NAME_CHARACTERS:
+        return name
+    half = (_NAME_CHARACTERS - 1) // 2
+    return f"{name[: _NAME_CHARACTERS - 1 - half]}…{name[-half:]}"

@@ -3,12 +3,17 @@
 Cheap to import; Optuna is imported by what uses it. Torch is never imported here.
 """
 
+from runner.study.control import archive, delete, enqueue, space_of, stop
 from runner.study.feed import RunningTrial, StudyFeed
 from runner.study.inbox import post
+from runner.study.listener import Listener, Silent
+from runner.study.logbook import EVALUATION, WEIGHTS
+from runner.study.planning import plan, plan_lines, validate
 from runner.study.pruning import rungs
 from runner.study.reading import StudySummary, list_studies, read_study
 from runner.study.record import StudyRecord, TrialRecord, best_trials
 from runner.study.search import BackendName, Options, Search, longest_trial, open_search
+from runner.study.solo import train
 from runner.study.storage import (
     ARCHIVED,
     existing_study_folder,
@@ -20,24 +25,37 @@ from runner.study.storage import (
 
 __all__ = [
     "ARCHIVED",
+    "EVALUATION",
+    "WEIGHTS",
     "BackendName",
+    "Listener",
     "Options",
     "RunningTrial",
     "Search",
+    "Silent",
     "StudyFeed",
     "StudyRecord",
     "StudySummary",
     "TrialRecord",
+    "archive",
     "best_trials",
+    "delete",
+    "enqueue",
     "existing_study_folder",
     "is_locked",
     "list_studies",
     "longest_trial",
     "open_search",
+    "plan",
+    "plan_lines",
     "post",
     "read_study",
     "rungs",
+    "space_of",
+    "stop",
     "study_folder",
     "study_lock",
+    "train",
     "trial_folder",
+    "validate",
 ]

@@ -10,6 +10,7 @@ from runner.backends import NoJob
 from runner.errors import SearchStopped
 from runner.study import inbox
 from runner.study.budget import Budget
+from runner.study.listener import Listener
 from runner.study.logbook import Logbook
 from runner.study.pruning import is_rung
 from runner.study.record import RESUMABLE, StudyRecord
@@ -93,8 +94,10 @@ class StudyFeed:
         budget: Budget,
         rules: Rules,
         logbook: Logbook,
+        listener: Listener,
     ) -> None:
         self.record = record
+        self._listener = listener
         self.budget = budget
         self.running: dict[int, RunningTrial] = {}
         self.stop_reason = ""
@@ -134,6 +137,7 @@ class StudyFeed:
         )
         self.running[number] = running
         self._logbook.begin(trial)
+        self._listener.began(trial, lease, running.epochs)
         folder = str(trial_folder(self.record.folder, number))
         return Job((TrialSpec(key, dict(trial.params), trial.seed, folder),))
 
@@ -144,6 +148,7 @@ class StudyFeed:
             return Decision.STOP
         running.reports[report.step] = report
         self._logbook.report(key.trial, report)
+        self._listener.reported(key.trial, report)
         value = report.metrics[f"validation/{self._rules.metric}"]
         is_last = report.step >= running.epochs
         if is_rung(self._rules.pruner, report.step) and not is_last:
@@ -171,6 +176,7 @@ class StudyFeed:
         del self.running[key.trial]
         self._after(key.trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
         self._logbook.end(self.record, key.trial, evaluation)
+        self._listener.ended(self.record.trial(key.trial))
 
     def cancellations(self) -> Mapping[Attempt, Decision]:
         """See `Feed.cancellations`."""
@@ -180,7 +186,9 @@ class StudyFeed:
         limit = self._rules.trial_time_s
         for running in self.running.values():
             if limit is not None and time.monotonic() - running.started_s > limit:
-                self._want(running, Decision.TIME_OUT, f"longer than search.trial_time {limit:g} s")
+                self._want(
+                    running, Decision.TIME_OUT, f"longer than search.trial_time {limit:g} s"
+                )
         return {
             running.key: running.decision
             for running in self.running.values()

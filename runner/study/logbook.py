@@ -56,9 +56,7 @@ class Logbook:
 
     def report(self, number: int, report: Report) -> None:
         """One epoch's metrics."""
-        self._study_run.log(
-            number, report.metrics, step=report.step, timestamp_ms=report.time_ms
-        )
+        self._study_run.log(number, report.metrics, step=report.step, timestamp_ms=report.time_ms)
 
     def keep(
         self, folder: Path, number: int, reports: Mapping[int, Report], ending: Ending

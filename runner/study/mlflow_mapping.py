@@ -33,9 +33,7 @@ def ending_tags(trial: TrialRecord) -> dict[str, str]:
     return tags | {f"runner.{name}": str(value) for name, value in notes.items()}
 
 
-def ending_artifacts(
-    trial: TrialRecord, evaluation: Mapping[str, Any] | None
-) -> dict[str, str]:
+def ending_artifacts(trial: TrialRecord, evaluation: Mapping[str, Any] | None) -> dict[str, str]:
     """Small text artifacts of a run that has ended."""
     artifacts = {}
     if evaluation is not None:

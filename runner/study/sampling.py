@@ -208,4 +208,3 @@ def _suggest(trial: "optuna.Trial", name: str, parameter: Parameter) -> Any:
 
 def _signature(params: Mapping[str, Any]) -> str:
     return json.dumps(dict(params), sort_keys=True, default=str)
-

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from runner.study.budget import Budget
 from runner.study.environment import code_version, package_versions
 from runner.study.feed import Rules, StudyFeed, require_success
 from runner.study.identity import require_same
+from runner.study.listener import Listener, Silent
 from runner.study.logbook import Logbook
 from runner.study.pruning import make_pruner
 from runner.study.record import StudyRecord
@@ -63,11 +64,13 @@ class Options:
         new: Begin the next study under the same name.
         backend: Where jobs run.
         say: Takes one line of news for people.
+        listener: Hears what happens to the trials.
     """
 
     new: bool = False
     backend: BackendName = BackendName.LOCAL
     say: Say = logger.info
+    listener: Listener = field(default_factory=Silent)
 
 
 @dataclass
@@ -147,7 +150,15 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         _settle_identity(record, experiment, facts)
         study_run, tracking = _open_run(connecting, experiment, record, facts)
         search = _assemble(
-            experiment, record, space, facts, study_run, tracking, leases.leases, backend
+            experiment,
+            record,
+            space,
+            facts,
+            study_run,
+            tracking,
+            leases.leases,
+            backend,
+            options.listener,
         )
         try:
             yield search
@@ -165,9 +176,7 @@ def _start_backend(
     is_explicit = asked.devices != "auto"
     if options.backend is BackendName.INLINE:
         slots = 1
-    devices = (
-        available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
-    )
+    devices = available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
     leases = take_leases(devices, slots=slots, is_explicit=is_explicit)
     objective = FineTune(experiment, store)
     if options.backend is BackendName.INLINE:
@@ -257,6 +266,7 @@ def _assemble(
     tracking: Tracking,
     leases: tuple[Lease, ...],
     backend: Backend,
+    listener: Listener,
 ) -> Search:
     asked = experiment.search
 
@@ -274,9 +284,7 @@ def _assemble(
     record.study.pruner = make_pruner(asked.pruner, longest_trial(experiment, space))
     feed = StudyFeed(
         record,
-        sampling=Sampling(
-            space, asked.sampler, seed=experiment.seed, direction=asked.direction
-        ),
+        sampling=Sampling(space, asked.sampler, seed=experiment.seed, direction=asked.direction),
         budget=Budget(
             asked.trials, asked.time_s, float(record.attributes.get("seconds_used", 0.0))
         ),
@@ -290,6 +298,7 @@ def _assemble(
             epochs_of=lambda params: experiment.recipe(params).epochs,
         ),
         logbook=logbook,
+        listener=listener,
     )
     return Search(
         experiment, record.folder, record, facts, leases, study_run, tracking, feed, backend

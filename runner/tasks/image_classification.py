@@ -28,9 +28,7 @@ class ImageClassification:
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
         """Cross-entropy; see `Task.loss`."""
-        return functional.cross_entropy(
-            outputs.float(), targets, label_smoothing=label_smoothing
-        )
+        return functional.cross_entropy(outputs.float(), targets, label_smoothing=label_smoothing)
 
     def score(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Accuracy, balanced accuracy, macro F1 and cross-entropy over a whole split.

@@ -101,7 +101,7 @@ class Tracking:
             TrackingUnreachable: If MLflow does not answer, or the experiment lies in its bin.
         """
         with self.answering():
-            experiment_id = self._experiment(experiment_name)
+            experiment_id = self.experiment_id(experiment_name)
             study_run = StudyRun.open(
                 self.client,
                 shown_uri=self.shown_uri,
@@ -114,7 +114,8 @@ class Tracking:
         study_run.add_artifacts(artifacts)
         return study_run
 
-    def _experiment(self, name: str) -> str:
+    def experiment_id(self, name: str) -> str:
+        """Id of an MLflow experiment, created if there is none."""
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(name)

@@ -20,6 +20,7 @@ from runner.trial.job import (
 )
 from runner.trial.objective import FineTune
 from runner.trial.seeding import derive_seed, seed_everything
+from runner.trial.standalone import Printed, run_alone
 
 __all__ = [
     "Attempt",
@@ -27,16 +28,17 @@ __all__ = [
     "Decision",
     "Ending",
     "Facts",
-    "FineTune",
     "Finding",
+    "FineTune",
     "Job",
     "Lease",
     "Objective",
     "Outcome",
+    "Printed",
     "Report",
     "TrialSpec",
-
     "derive_seed",
+    "run_alone",
     "run_job",
     "seed_everything",
 ]

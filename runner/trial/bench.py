@@ -52,9 +52,7 @@ class Bench:
     @cached_property
     def source(self) -> data.Source:
         """The examples."""
-        return data.open_source(
-            self.experiment.data, base=self.base, cache=self.store.cache
-        )
+        return data.open_source(self.experiment.data, base=self.base, cache=self.store.cache)
 
     @cached_property
     def split(self) -> data.Split:

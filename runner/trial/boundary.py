@@ -4,8 +4,17 @@ import logging
 import traceback
 
 from runner.errors import DataError, TrialOutOfMemory
-from runner.trial.job import Attempt, Channel, Decision, Ending, Job, Lease, Objective, Outcome
-from runner.trial.job import Report
+from runner.trial.job import (
+    Attempt,
+    Channel,
+    Decision,
+    Ending,
+    Job,
+    Lease,
+    Objective,
+    Outcome,
+    Report,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +46,7 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
     try:
         objective.run(job, lease, remembering)
         ending = Ending(Outcome.FAILED, reason="the objective returned without ending the trial")
-    except Exception as error:  # noqa: BLE001  the trial boundary: house style allows one
+    except Exception as error:
         logger.error("the trial failed", exc_info=True)
         ending = _ending_of(error)
     for spec in job.trials:

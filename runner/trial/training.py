@@ -287,9 +287,7 @@ def _optimizer_settings(recipe: Recipe) -> OptimizerSettings:
 
 def _batches(count: int, batch_size: int) -> list[tuple[int, int]]:
     """Start and stop of each batch; a last batch of one example is left out (batch norm)."""
-    bounds = [
-        (start, min(start + batch_size, count)) for start in range(0, count, batch_size)
-    ]
+    bounds = [(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
     if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1 and batch_size > 1:
         bounds.pop()
     return bounds

@@ -1,0 +1,194 @@
+"""The runner's verbs as functions; the command line is a thin layer over them."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import NotFound
+from runner.experiment import Experiment, Store, load_experiment
+from runner.report import Goal, LiveView, PlainView, publish
+from runner.study import (
+    BackendName,
+    Options,
+    Search,
+    StudyRecord,
+    TrialRecord,
+    best_trials,
+    open_search,
+    read_study,
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study after a search: its trials and how the search ended.
+
+    Attributes:
+        record: The durable record.
+        stop_reason: Why the search ended before its budget; empty if it did not.
+    """
+
+    record: StudyRecord
+    stop_reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.record.name
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """Every trial, by number."""
+        return self.record.trials()
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best complete trial, if there is one."""
+        return next(best_trials(self.record), None)
+
+
+def search(
+    experiment: str | Path | Experiment,
+    *,
+    overrides: Sequence[str] = (),
+    new: bool = False,
+    backend: str = "local",
+    show: str = "auto",
+) -> Study:
+    """Search an experiment's space, or continue the search where it stopped.
+
+    Args:
+        experiment: An experiment file, its bare name, or a loaded experiment.
+        overrides: `key=value` settings on top, as after `--set`.
+        new: Begin the next study under the same name; the old one is kept.
+        backend: "local" (worker processes) or "inline" (this process, for debugging).
+        show: "live" (a table that redraws itself), "plain" (a line an event), "none", or "auto"
+            for whichever suits standard output.
+    Raises:
+        RunnerError: See `runner.errors`; nothing that was found before is lost.
+    """
+    loaded = as_experiment(experiment, overrides)
+    view = _view(loaded, show)
+    say = (lambda text: None) if view is None else (lambda text: print(text, flush=True))
+    options = Options(
+        new=new,
+        backend=BackendName(backend),
+        say=say,
+        **({} if view is None else {"listener": view}),
+    )
+    with open_search(loaded, Store.default(), options) as opened:
+        _introduce(opened, say)
+        try:
+            if view is None:
+                opened.run()
+            else:
+                view.remember(opened.record.trials())
+                with view.shown():
+                    opened.run()
+        finally:
+            publish(opened)
+        return Study(opened.record, opened.feed.stop_reason)
+
+
+def resume(study: str, *, show: str = "auto") -> Study:
+    """Continue a study by its name, with the experiment it was last searched with.
+
+    Raises:
+        NotFound: If there is no such study.
+    """
+    record = read_study(Store.default(), study)
+    return search(experiment_of(record), show=show)
+
+
+def leaderboard(study: str) -> list[TrialRecord]:
+    """A study's trials, the best first, then the others by number.
+
+    Raises:
+        NotFound: If there is no such study.
+    """
+    return ranked(read_study(Store.default(), study))
+
+
+def ranked(record: StudyRecord) -> list[TrialRecord]:
+    """Complete trials, the best first, then all others by number."""
+    best = list(best_trials(record))
+    numbers = {trial.number for trial in best}
+    return best + [trial for trial in record.trials() if trial.number not in numbers]
+
+
+def promote(study: str, **options: Any) -> Any:
+    """Evaluate a trial on the test split, pass the gate, register it; see `promotion.promote`."""
+    from runner.promotion import promote as promote_trial
+
+    return promote_trial(Store.default(), study, **options)
+
+
+def predict(model: str, images: Sequence[str | Path], **options: Any) -> Any:
+    """Predict with a registered model or any trial; see `promotion.predict_images`."""
+    from runner.promotion import predict_images
+
+    return predict_images(Store.default(), model, images, **options)
+
+
+def as_experiment(
+    experiment: str | Path | Experiment, overrides: Sequence[str] = ()
+) -> Experiment:
+    """A loaded experiment from whatever names one.
+
+    Raises:
+        ExperimentError: If the file is wrong; every problem at once.
+    """
+    if isinstance(experiment, Experiment):
+        return experiment
+    return load_experiment(str(experiment), overrides)
+
+
+def experiment_of(record: StudyRecord) -> Experiment:
+    """The experiment a study was last searched with.
+
+    Raises:
+        NotFound: If the search ended before the study had one.
+    """
+    resolved: Mapping[str, Any] | None = record.attributes.get("experiment")
+    if resolved is None:
+        raise NotFound(
+            f"the study {record.name!r} has no experiment yet: its search ended before the first "
+            "trial; run the search again"
+        )
+    return Experiment.from_resolved(resolved)
+
+
+def _view(experiment: Experiment, show: str) -> LiveView | PlainView | None:
+    if show == "none":
+        return None
+    goal = Goal(
+        experiment.name,
+        experiment.search.metric,
+        experiment.search.direction == "maximize",
+        experiment.search.trials,
+        experiment.search.time_s,
+    )
+    is_live = show == "live" or (show == "auto" and sys.stdout.isatty())
+    return LiveView(goal) if is_live else PlainView(goal)
+
+
+def _introduce(opened: Search, say: Say) -> None:
+    details, record = opened.facts.details, opened.record
+    where = ", ".join(f"{lease.devices[0]} ({lease.threads} threads)" for lease in opened.leases)
+    say(
+        f"{record.name}:{record.folder.name}: {details['train']} training, "
+        f"{details['validation']} validation and {details['test']} test images of "
+        f"{len(details['classes'])} classes; {opened.experiment.model.name} "
+        f"({details['weights']}); {len(opened.leases)} slots on {where}"
+    )
+    if unreadable := details["unreadable"]:
+        say(f"{len(unreadable)} images cannot be read and are left out: {', '.join(unreadable)}")
+    for note in details["split_notes"]:
+        say(note)
+    if done := len(record.trials()):
+        say(f"continuing after {done} trials")
+    say(f"MLflow: {opened.tracking.shown_uri}")

@@ -1,0 +1,384 @@
+"""The command line: one function a command, no logic; heavy imports happen inside them."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner import __version__
+from runner.errors import ExperimentError, RunnerError
+
+# Ended on request (Ctrl-C, SIGTERM, `stop`); 128 + SIGINT, as shells have it.
+INTERRUPTED = 130
+USAGE = 2
+
+EPILOG = """\
+exit codes: 0 done; 1 unexpected; 2 wrong usage; 3 wrong experiment file; 4 data or weights;
+5 the study (locked, changed, stopped); 6 the trial failed; 7 no device; 8 not found;
+9 MLflow unreachable; 10 promotion refused; 130 interrupted (the same command continues)
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; gives the process's exit code."""
+    options = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except RunnerError as error:
+        print(f"runner: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("runner: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); nothing is wrong.
+        sys.stderr.close()
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    parser = argparse.ArgumentParser(
+        prog="runner",
+        description="Hyperparameter search for fine-tuning pretrained models.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"runner {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_search_commands(commands)
+    _add_study_commands(commands)
+    _add_model_commands(commands)
+    return parser
+
+
+def _add(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", help="experiment file, or its bare name in experiments/")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a key of the file, e.g. --set search.trials=5 (may be repeated)",
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+
+
+def _add_search_commands(commands: Any) -> None:
+    search = _add(commands, "search", _search, "search, or continue where it stopped")
+    _add_experiment(search)
+    search.add_argument("--new", action="store_true", help="begin the next study; keep the old")
+    search.add_argument("--backend", choices=("local", "inline"), default="local")
+    search.add_argument("--plain", action="store_true", help="a line an event, no live table")
+    _add_json(search)
+    validate = _add(commands, "validate", _validate, "check a file, its model and its data")
+    _add_experiment(validate)
+    _add_json(validate)
+    plan = _add(commands, "plan", _plan, "show the resolved experiment and the trials to come")
+    _add_experiment(plan)
+    _add_json(plan)
+    train = _add(commands, "train", _train, "train once: the file's recipe, or a trial's again")
+    _add_experiment(train)
+    train.add_argument("--trial", type=int, metavar="N", help="reproduce trial N of the study")
+    train.add_argument("--output", metavar="FILE", help="also copy the weights there")
+    _add_json(train)
+
+
+def _add_study_commands(commands: Any) -> None:
+    status = _add(commands, "status", _status, "how a search is doing")
+    status.add_argument("study")
+    _add_json(status)
+    leaderboard = _add(commands, "leaderboard", _leaderboard, "a study's trials, the best first")
+    leaderboard.add_argument("study")
+    leaderboard.add_argument("--top", type=int, metavar="N", help="only the first N rows")
+    leaderboard.add_argument("--csv", action="store_true", help="print CSV")
+    leaderboard.add_argument("--html", metavar="FILE", help="write a page to FILE")
+    _add_json(leaderboard)
+    stop = _add(commands, "stop", _stop, "end a running search, or one of its trials")
+    stop.add_argument("study")
+    stop.add_argument("--trial", type=int, metavar="N")
+    enqueue = _add(commands, "enqueue", _enqueue, "a setting to try next")
+    enqueue.add_argument("study")
+    enqueue.add_argument("params", nargs="+", metavar="KEY=VALUE")
+    studies = _add(commands, "studies", _studies, "list, archive or delete studies")
+    studies.add_argument(
+        "action", choices=("list", "archive", "delete"), nargs="?", default="list"
+    )
+    studies.add_argument("study", nargs="?", help="name, or name:number")
+    studies.add_argument("--yes", action="store_true", help="delete without asking")
+    _add_json(studies)
+    pictures = _add(commands, "pictures", _pictures, "draw a trial's pictures into its MLflow run")
+    pictures.add_argument("study")
+    pictures.add_argument("--trial", type=int, metavar="N", help="default: the best")
+
+
+def _add_model_commands(commands: Any) -> None:
+    promote = _add(commands, "promote", _promote, "test a trial, pass the gate, register it")
+    promote.add_argument("study")
+    promote.add_argument("--trial", type=int, metavar="N", help="default: the best")
+    promote.add_argument("--alias", default="champion")
+    promote.add_argument("--name", help="registered model; default: the study's name")
+    promote.add_argument(
+        "--without-comparison", action="store_true", help="replace a champion unseen"
+    )
+    _add_json(promote)
+    predict = _add(commands, "predict", _predict, "predict images with a model or a trial")
+    predict.add_argument("model", help="registered name, models:/ or runs:/ URI, or a study")
+    predict.add_argument("images", nargs="+", metavar="IMAGE")
+    predict.add_argument("--trial", type=int, metavar="N", help="a trial of the study MODEL")
+    _add_json(predict)
+    ui = _add(commands, "ui", _ui, "the MLflow UI on the right store")
+    ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument("--host", default="127.0.0.1")
+    cache = _add(commands, "cache", _cache, "size of the caches, and pruning them")
+    cache.add_argument("--prune", metavar="SIZE", help="keep at most SIZE, e.g. 10GB or 0")
+    _add_json(cache)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, default=str))
+
+
+def _search(options: argparse.Namespace) -> int:
+    from runner import api
+
+    show = "none" if options.json else "plain" if options.plain else "auto"
+    study = api.search(
+        options.experiment,
+        overrides=options.overrides,
+        new=options.new,
+        backend=options.backend,
+        show=show,
+    )
+    from runner.report import summary_lines, trial_values
+
+    if options.json:
+        _print_json([trial_values(trial) for trial in api.ranked(study.record)])
+    else:
+        print("\n".join(summary_lines(study.record, study.stop_reason)))
+    return INTERRUPTED if study.stop_reason and _was_asked(study.stop_reason) else 0
+
+
+def _was_asked(reason: str) -> bool:
+    return reason.startswith(("interrupted", "stopped"))
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.study import validate
+
+    problems = validate(Store.default(), options.experiment, options.overrides)
+    if options.json:
+        _print_json([problem.__dict__ for problem in problems])
+    else:
+        for problem in problems:
+            print(problem)
+        print(f"{options.experiment}: {len(problems)} problems" if problems else "valid")
+    return ExperimentError.exit_code if problems else 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.study import plan, plan_lines
+
+    made = plan(Store.default(), options.experiment, options.overrides)
+    if options.json:
+        _print_json(made)
+    else:
+        print("\n".join(plan_lines(made)))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.study import train
+
+    name = options.experiment if options.trial is None else study_name(options.experiment)
+    result = train(
+        Store.default(),
+        name,
+        overrides=options.overrides,
+        trial=options.trial,
+        output=None if options.output is None else Path(options.output),
+        say=_quiet if options.json else print,
+    )
+    if options.json:
+        _print_json(result)
+    else:
+        print(f"value {result['value']} at epoch {result['best_epoch']}")
+        print(f"MLflow run {result['run_id']}; weights {result['weights']}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.report import status_values, summary_lines
+    from runner.study import read_study
+
+    record = read_study(Store.default(), study_name(options.study))
+    if options.json:
+        _print_json(status_values(record))
+    else:
+        print("\n".join(summary_lines(record, "")))
+    return 0
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.report import show_leaderboard
+    from runner.study import read_study
+
+    record = read_study(Store.default(), study_name(options.study))
+    form = "json" if options.json else "csv" if options.csv else "table"
+    page = None if options.html is None else Path(options.html)
+    show_leaderboard(record, form=form, limit=options.top, page=page)
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.study import stop
+
+    print(stop(Store.default(), study_name(options.study), trial=options.trial))
+    return 0
+
+
+def _enqueue(options: argparse.Namespace) -> int:
+    from runner.experiment import Store, parse_setting
+    from runner.study import enqueue
+
+    params = dict(parse_setting(text) for text in options.params)
+    print(enqueue(Store.default(), study_name(options.study), params))
+    return 0
+
+
+def _studies(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.report import study_rows, study_table
+    from runner.study import archive, delete, list_studies
+
+    store = Store.default()
+    if options.action == "list":
+        found = list(list_studies(store))
+        if options.json:
+            _print_json(study_rows(found))
+        else:
+            print(study_table(found))
+        return 0
+    if options.study is None:
+        print(f"runner: studies {options.action} needs a study's name", file=sys.stderr)
+        return USAGE
+    if options.action == "archive":
+        print(archive(store, options.study))
+        return 0
+    if not options.yes and input(f"delete {options.study}? [y/N] ").lower() != "y":
+        return 0
+    print(delete(store, options.study))
+    return 0
+
+
+def _pictures(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.report import draw_into_run
+    from runner.study import read_study
+
+    record = read_study(Store.default(), study_name(options.study))
+    print(draw_into_run(Store.default(), record, options.trial))
+    return 0
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from runner import api
+
+    promotion = api.promote(
+        study_name(options.study),
+        trial=options.trial,
+        alias=options.alias,
+        name=options.name,
+        is_compared=not options.without_comparison,
+        say=_quiet if options.json else print,
+    )
+    if options.json:
+        _print_json(asdict(promotion))
+        return 0
+    if promotion.comparison:
+        print(promotion.comparison)
+    print(f"{promotion.name} version {promotion.version} is now {promotion.alias}")
+    print(f"predict:  python -m runner predict {promotion.name} photo.jpg")
+    print(
+        f"serve:    mlflow models serve -m models:/{promotion.name}@{promotion.alias} "
+        "--env-manager local"
+    )
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from runner import api
+    from runner.report import prediction_table
+
+    rows = api.predict(
+        options.model,
+        options.images,
+        trial=options.trial,
+        say=_quiet if options.json else print,
+    )
+    if options.json:
+        _print_json(rows)
+    else:
+        print(prediction_table(rows))
+    return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from runner.experiment import Store
+    from runner.tracking import start_ui
+
+    return start_ui(None, Store.default(), port=options.port, host=options.host)
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from runner.data import cache_entries, prune_cache
+    from runner.experiment import Store, parse_size
+
+    cache = Store.default().cache
+    if options.prune is not None:
+        removed = prune_cache(cache, keep_bytes=parse_size(options.prune))
+        print(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
+    entries = cache_entries(cache)
+    if options.json:
+        _print_json([entry.__dict__ for entry in entries])
+        return 0
+    for entry in entries:
+        print(f"{entry.bytes / 1e6:9.1f} MB  {entry.kind:8}  {entry.key}")
+    print(f"{sum(entry.bytes for entry in entries) / 1e6:9.1f} MB in {cache}")
+    return 0
+
+
+def study_name(text: str) -> str:
+    """A study's name from what a user gave: itself, or an experiment file."""
+    if text.endswith((".yaml", ".yml")):
+        from runner.experiment import load_experiment
+
+        return load_experiment(text).name
+    return text
+
+
+def _quiet(text: str) -> None:
+    """Says nothing: the output is for a script."""

@@ -1,0 +1,57 @@
+"""Looks at a test split: each is recorded in MLflow before it happens, and counted.
+
+A test split looked at often is a second validation split; the count says how often.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from runner.promotion.gate import Evaluation
+from runner.promotion.weights import Candidate
+from runner.tracking import TAG_KIND, TAG_PARENT, TAG_STUDY, Tracking
+
+KIND = "test_look"
+TAG_SPLIT = "runner.split"
+EVALUATION_ARTIFACT = "test_evaluation.json"
+
+
+def begin_look(tracking: Tracking, candidate: Candidate, split: str) -> str:
+    """Record that a test split is about to be looked at; gives the look's run id."""
+    with tracking.answering():
+        client = tracking.client
+        run = client.get_run(candidate.run_id)
+        tags = {
+            TAG_KIND: KIND,
+            TAG_SPLIT: split,
+            TAG_STUDY: candidate.record.study_id,
+            TAG_PARENT: run.data.tags.get(TAG_PARENT, ""),
+            "runner.looked_at_trial": str(candidate.trial.number),
+        }
+        name = f"test of trial {candidate.trial.number}"
+        look = client.create_run(run.info.experiment_id, tags=tags, run_name=name)
+        return str(look.info.run_id)
+
+
+def end_look(
+    tracking: Tracking, look: str, evaluation: Evaluation, report: dict[str, Any]
+) -> None:
+    """Write what a look saw: metrics, and the evaluation as JSON."""
+    with tracking.answering():
+        client = tracking.client
+        for name, value in evaluation.values.items():
+            client.log_metric(look, f"test/{name}", value)
+        content = {"evaluation": asdict(evaluation), "report": report}
+        client.log_text(look, json.dumps(content), EVALUATION_ARTIFACT)
+        client.set_terminated(look)
+
+
+def count_looks(tracking: Tracking, split: str) -> int:
+    """How often a test split has been looked at, whichever study it was for."""
+    with tracking.answering():
+        runs = tracking.client.search_runs(
+            tracking.experiment_ids(),
+            filter_string=f"tags.`{TAG_KIND}` = '{KIND}' and tags.`{TAG_SPLIT}` = '{split}'",
+            max_results=1000,
+        )
+        return len(runs)

@@ -1,0 +1,225 @@
+"""Promotion: evaluate a trial on the test split, pass the gate, register, move the alias."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from runner.errors import NotFound, PromotionRefused
+from runner.experiment import Store
+from runner.models import InputSpec, arguments_for_size
+from runner.promotion.evaluation import evaluate_on_test
+from runner.promotion.gate import (
+    Champion,
+    Evaluation,
+    require_no_worse,
+    require_same_split,
+    wilson_interval,
+)
+from runner.promotion.looks import (
+    EVALUATION_ARTIFACT,
+    TAG_SPLIT,
+    begin_look,
+    count_looks,
+    end_look,
+)
+from runner.promotion.packaging import ImageModel, log_image_model, register_image_model
+from runner.promotion.weights import Candidate, get_candidate
+from runner.study import read_study
+from runner.tracking import Tracking, connect
+from runner.trial.bench import Bench
+from runner.trial.checkpoint import load_weights_file
+
+Say = Callable[[str], None]
+TAG_LOOK = "runner.look"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A model version that now holds the alias.
+
+    Attributes:
+        name: The registered model.
+        version: Its new version.
+        alias: The alias it holds.
+        trial: The trial it came from.
+        run_id: That trial's MLflow run.
+        test: Test metrics by name; fractions (or the loss).
+        interval: 95 % interval of the test accuracy.
+        looks: How often this test split has been looked at, this look included.
+        comparison: How it compares with the champion before it; empty if there was none.
+    """
+
+    name: str
+    version: str
+    alias: str
+    trial: int
+    run_id: str
+    test: dict[str, float]
+    interval: tuple[float, float]
+    looks: int
+    comparison: str
+
+
+def promote(
+    store: Store,
+    study: str,
+    *,
+    trial: int | None = None,
+    alias: str = "champion",
+    name: str | None = None,
+    is_compared: bool = True,
+    say: Say = print,
+) -> Promotion:
+    """Promote a study's best trial, or another one.
+
+    Args:
+        store: The folder of local results.
+        study: `name`, or `name:number`.
+        trial: Which; None for the best on validation.
+        alias: What to move.
+        name: Registered model; None for the study's name.
+        is_compared: Whether the gate compares with the current champion.
+        say: Takes lines of news.
+    Raises:
+        PromotionRefused: If the champion is better, or comparing would be unfair.
+        NotFound: If there is no such study or trial.
+        DataError: If the study has no test part, or its data changed.
+    Side effects: The look at the test split is recorded before it happens, whatever comes of it.
+    """
+    record = read_study(store, study)
+    registered = name or record.name
+    if "experiment" not in record.attributes:
+        raise NotFound(f"the study {study!r} has no trial yet")
+    resolved = record.attributes["experiment"]
+    tracking = connect(resolved["tracking"]["uri"], store)
+    candidate = get_candidate(store, tracking, record, trial, say=say)
+    bench = Bench(candidate.experiment, store)
+    split = _require_unchanged(candidate, bench)
+    champion = _champion_of(tracking, registered, alias) if is_compared else None
+    if champion is not None:
+        require_same_split(split, champion)
+    look = begin_look(tracking, candidate, split)
+    evaluation, report = evaluate_on_test(candidate, bench)
+    end_look(tracking, look, evaluation, report)
+    interval = wilson_interval(sum(evaluation.correct.values()), len(evaluation.correct))
+    looks = count_looks(tracking, split)
+    _say_result(candidate, evaluation, interval, looks, say)
+    comparison = require_no_worse(evaluation, champion) if champion is not None else ""
+    version = _register(tracking, candidate, bench, registered, alias, look, evaluation)
+    return Promotion(
+        registered,
+        version,
+        alias,
+        candidate.trial.number,
+        candidate.run_id,
+        dict(evaluation.values),
+        interval,
+        looks,
+        comparison,
+    )
+
+
+def _require_unchanged(candidate: Candidate, bench: Bench) -> str:
+    """The split's fingerprint, if it is still the one the study was searched on."""
+    known = candidate.record.attributes["identity"]["content"]["split"]
+    if bench.split.fingerprint != known:
+        raise PromotionRefused(
+            "the data are no longer those the study was searched on: some of today's test "
+            "examples may have been trained on. Put the data back, or search again with --new"
+        )
+    if not bench.split.test:
+        raise PromotionRefused("the split has no test part; see data.split.test")
+    return known
+
+
+def _champion_of(tracking: Tracking, name: str, alias: str) -> Champion | None:
+    from mlflow.exceptions import MlflowException
+
+    with tracking.answering():
+        client = tracking.client
+        try:
+            version = client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        look = version.tags.get(TAG_LOOK)
+        if look is None:
+            raise PromotionRefused(
+                f"version {version.version} of {name!r} holds the alias {alias!r} but was not "
+                "promoted by the runner, so there is nothing to compare with; to replace it, add "
+                "--without-comparison"
+            )
+        with TemporaryDirectory() as folder:
+            path = tracking.download_artifact(look, EVALUATION_ARTIFACT, Path(folder))
+            evaluation = Evaluation(**json.loads(path.read_text())["evaluation"])
+    return Champion(str(version.version), str(version.tags[TAG_SPLIT]), evaluation)
+
+
+def _say_result(
+    candidate: Candidate,
+    evaluation: Evaluation,
+    interval: tuple[float, float],
+    looks: int,
+    say: Say,
+) -> None:
+    low, high = interval
+    trial = candidate.trial
+    count = len(evaluation.correct)
+    say(
+        f"trial {trial.number}: validation {evaluation.metric} {trial.value:.4f} (chosen by it, so "
+        f"optimistic); on {count} test examples: accuracy {evaluation.values['accuracy']:.4f} "
+        f"(95 % interval {low:.4f} to {high:.4f})"
+    )
+    say(f"this test split has been looked at {looks} {'time' if looks == 1 else 'times'}")
+
+
+def image_model_of(candidate: Candidate, bench: Bench) -> ImageModel:
+    """What a candidate's served model needs besides its weights."""
+    asked, transform = candidate.experiment.model, bench.transform
+    return ImageModel(
+        name=asked.name,
+        arguments=arguments_for_size(
+            asked.name, asked.arguments, image_size=candidate.experiment.data.image_size
+        ),
+        classes=bench.source.classes,
+        input=InputSpec(
+            size=transform.size,
+            mean=transform.mean,
+            std=transform.std,
+            interpolation=transform.interpolation,
+            crop_fraction=transform.crop_fraction,
+        ),
+        resolution=transform.resolution,
+    )
+
+
+def _register(
+    tracking: Tracking,
+    candidate: Candidate,
+    bench: Bench,
+    name: str,
+    alias: str,
+    look: str,
+    evaluation: Evaluation,
+) -> str:
+    tags = {
+        TAG_LOOK: look,
+        TAG_SPLIT: evaluation.split,
+        "runner.study_id": candidate.record.study_id,
+        "runner.trial": str(candidate.trial.number),
+        f"runner.test_{evaluation.metric}": repr(evaluation.value),
+    }
+    with tracking.answering():
+        logged = log_image_model(
+            tracking.client,
+            image_model_of(candidate, bench),
+            state=load_weights_file(candidate.weights),
+            run_id=candidate.run_id,
+            tags=tags,
+        )
+        version = register_image_model(tracking.client, logged, name=name, tags=tags)
+        tracking.client.set_registered_model_alias(name, alias, version)
+    return version

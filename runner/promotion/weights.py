@@ -1,0 +1,113 @@
+"""Getting hold of a trial's best weights: kept beside it, kept in MLflow, or made again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from runner.errors import NotFound, TrialFailed
+from runner.experiment import Experiment, Store
+from runner.study import StudyRecord, TrialRecord, best_trials, trial_folder
+from runner.tracking import Tracking, read_trials
+from runner.trial import Attempt, FineTune, Job, Lease, Outcome, TrialSpec
+from runner.trial.checkpoint import WEIGHTS
+
+Say = Callable[[str], None]
+# Where a search leaves the weights of its best trials in their MLflow runs.
+WEIGHTS_ARTIFACT = f"weights/{WEIGHTS}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial with its weights at hand.
+
+    Attributes:
+        experiment: What was asked.
+        record: The study.
+        trial: The trial.
+        run_id: Its MLflow run.
+        weights: A safetensors file of its best epoch.
+    """
+
+    experiment: Experiment
+    record: StudyRecord
+    trial: TrialRecord
+    run_id: str
+    weights: Path
+
+
+def choose_trial(record: StudyRecord, number: int | None) -> TrialRecord:
+    """A study's trial by number, or its best.
+
+    Raises:
+        NotFound: If there is none, or it has no value.
+    """
+    if number is None:
+        best = next(best_trials(record), None)
+        if best is None:
+            raise NotFound(f"the study {record.name!r} has no complete trial yet")
+        return best
+    trials = record.trials()
+    if not 0 <= number < len(trials):
+        raise NotFound(
+            f"the study {record.name!r} has trials 0 to {len(trials) - 1}, not {number}"
+        )
+    return trials[number]
+
+
+def get_candidate(
+    store: Store, tracking: Tracking, record: StudyRecord, number: int | None, *, say: Say
+) -> Candidate:
+    """A trial with its weights, trained again if they were not kept.
+
+    Raises:
+        NotFound: If there is no such trial, or it never finished an epoch.
+        TrialFailed: If training again does not give the value the study has.
+    """
+    trial = choose_trial(record, number)
+    experiment = Experiment.from_resolved(record.attributes["experiment"])
+    run_id = _run_of(tracking, record, trial.number)
+    weights = trial_folder(record.folder, trial.number) / WEIGHTS
+    if not weights.exists():
+        weights = _from_mlflow(tracking, run_id) or _make_again(store, experiment, trial, say=say)
+    return Candidate(experiment, record, trial, run_id, weights)
+
+
+def _run_of(tracking: Tracking, record: StudyRecord, number: int) -> str:
+    for run in read_trials(tracking, record.study_id):
+        if run.number == number:
+            return run.run_id
+    raise NotFound(
+        f"trial {number} of {record.name!r} has no run in MLflow at {tracking.shown_uri}"
+    )
+
+
+def _from_mlflow(tracking: Tracking, run_id: str) -> Path | None:
+    try:
+        return tracking.download_artifact(run_id, WEIGHTS_ARTIFACT, Path(mkdtemp("-weights")))
+    except NotFound:
+        return None
+
+
+def _make_again(store: Store, experiment: Experiment, trial: TrialRecord, *, say: Say) -> Path:
+    """Train a trial again; the same seed, device and thread count give the same weights."""
+    from runner.trial.standalone import Printed, run_alone
+
+    if trial.outcome is not Outcome.COMPLETE:
+        raise NotFound(
+            f"trial {trial.number} ended as {trial.state}, so it has no weights; choose a "
+            "complete one (see the leaderboard)"
+        )
+    about = f" (about {trial.notes['train_s']:.0f} s)" if "train_s" in trial.notes else ""
+    say(f"the weights of trial {trial.number} were not kept: training it again{about}")
+    folder = Path(mkdtemp("-trial"))
+    spec = TrialSpec(Attempt(trial.number, 0), dict(trial.params), trial.seed, str(folder))
+    lease = Lease(0, (str(trial.notes["device"]),), int(trial.notes["threads"]))
+    ending = run_alone(FineTune(experiment, store), Job((spec,)), lease, Printed(say))
+    if ending.outcome is not Outcome.COMPLETE:
+        raise TrialFailed(
+            f"training trial {trial.number} again: {ending.outcome}: {ending.reason}"
+        )
+    if ending.value != trial.value:
+        say(f"this time its value is {ending.value}, in the study it is {trial.value}")
+    return folder / WEIGHTS

@@ -1,0 +1,81 @@
+"""What other terminals may ask of a study: stop it, try a setting, put it away, delete it."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from runner.errors import NotFound, StudyError
+from runner.experiment import Experiment, Space, Store
+from runner.study.inbox import post
+from runner.study.reading import read_study
+from runner.study.record import StudyRecord
+from runner.study.storage import ARCHIVED, existing_study_folder, is_locked, study_lock
+
+STOP_WITHIN_S = 60.0
+
+
+def stop(store: Store, reference: str, *, trial: int | None = None) -> str:
+    """Ask a running search to end, or one of its trials; says what happens now.
+
+    Raises:
+        NotFound: If nothing of that name is being searched, or that trial is not running.
+    """
+    folder = existing_study_folder(store.studies, reference)
+    if not is_locked(folder):
+        raise NotFound(f"the study {reference!r} is not being searched")
+    if trial is None:
+        post(folder, "stop-study", {})
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while is_locked(folder) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return "stopping" if is_locked(folder) else "stopped; the same command continues it"
+    running = [t.number for t in StudyRecord.read(folder).trials() if t.state == "running"]
+    if trial not in running:
+        raise NotFound(f"trial {trial} is not running; running are {running or 'none'}")
+    post(folder, "stop-trial", {"number": trial})
+    return f"trial {trial} will be pruned before its next batch"
+
+
+def enqueue(store: Store, reference: str, params: Mapping[str, Any]) -> str:
+    """Leave a setting that the study's driver tries next; says when.
+
+    Raises:
+        NotFound: If there is no such study.
+        StudyError: If the setting is not in the study's space; the message says why.
+    """
+    record = read_study(store, reference)
+    space = space_of(record)
+    problems = space.check_point(params)
+    if problems:
+        raise StudyError("this setting cannot be tried:\n" + "\n".join(problems))
+    post(record.folder, "enqueue", {"params": dict(space.as_point(params))})
+    if is_locked(record.folder):
+        return "the search will try it next"
+    return "it will be tried when the study is searched again"
+
+
+def space_of(record: StudyRecord) -> Space:
+    """A study's search space, bound to its model."""
+    resolved = record.attributes.get("experiment")
+    if resolved is None:
+        raise NotFound(f"the study {record.name!r} has no experiment yet; run its search first")
+    space = Experiment.from_resolved(resolved).space
+    depth = record.attributes.get("max_freeze_depth")
+    return space if depth is None else space.bind(depth)
+
+
+def archive(store: Store, reference: str) -> str:
+    """Put a study away: the next search under its name begins a new one; nothing is removed."""
+    folder = existing_study_folder(store.studies, reference)
+    with study_lock(folder):
+        (folder / ARCHIVED).touch()
+    return f"archived {folder.parent.name}:{folder.name}; the next search begins a new study"
+
+
+def delete(store: Store, reference: str) -> str:
+    """Remove a study's folder. Its MLflow runs stay; `mlflow gc` is for those."""
+    folder = existing_study_folder(store.studies, reference)
+    with study_lock(folder):
+        shutil.rmtree(folder)
+    return f"deleted {folder.parent.name}:{folder.name}; its MLflow runs are kept"

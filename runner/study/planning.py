@@ -1,0 +1,84 @@
+"""Checking an experiment in full, and saying what a search of it would do, before it runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runner.errors import ExperimentError, Problem
+from runner.experiment import Experiment, Store, load_experiment
+from runner.study.pruning import rungs
+from runner.study.search import longest_trial
+from runner.trial import Facts, FineTune, Lease
+
+
+def inspect_here(experiment: Experiment, store: Store) -> Facts:
+    """The second pass, in this process.
+
+    Raises:
+        ExperimentError: If it finds problems; all of them, with file and line.
+    """
+    facts = FineTune(experiment, store).inspect(Lease(slot=0))
+    if facts.findings:
+        raise ExperimentError(
+            experiment.problem(f.key, f.rule, seen=f.seen, allowed=f.allowed)
+            for f in facts.findings
+        )
+    return facts
+
+
+def validate(store: Store, name: str, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """Every problem of an experiment file: of its text first, then of its model and data."""
+    try:
+        inspect_here(load_experiment(name, overrides), store)
+    except ExperimentError as error:
+        return error.problems
+    return ()
+
+
+def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What a search would do, as plain JSON values.
+
+    Raises:
+        ExperimentError: If the experiment is wrong; every problem of the first wrong pass.
+    """
+    experiment = load_experiment(name, overrides)
+    facts = inspect_here(experiment, store)
+    space = experiment.space
+    if facts.max_freeze_depth is not None:
+        space = space.bind(facts.max_freeze_depth)
+    longest = longest_trial(experiment, space)
+    return {
+        "experiment": experiment.resolved(),
+        "details": dict(facts.details),
+        "space": space.to_dict(),
+        "settings_in_space": space.grid_size(),
+        "max_freeze_depth": facts.max_freeze_depth,
+        "trials": experiment.search.trials,
+        "first": [dict(point) for point in experiment.search.first],
+        "epochs_at_most": longest,
+        "rungs": rungs(experiment.search.pruner, longest),
+    }
+
+
+def plan_lines(made: Mapping[str, Any]) -> list[str]:
+    """A plan for people."""
+    import yaml
+
+    details, asked = made["details"], made["experiment"]["search"]
+    size = made["settings_in_space"]
+    counted = f", {size} different settings" if size is not None else ""
+    after = ", ".join(map(str, made["rungs"]))
+    return [
+        yaml.safe_dump(made["experiment"], sort_keys=False, allow_unicode=True).rstrip(),
+        "",
+        f"data: {details['source']}: {details['train']} training, {details['validation']} "
+        f"validation, {details['test']} test images of {len(details['classes'])} classes, "
+        f"at {details['image_size']} px",
+        f"model: {made['experiment']['model']['name']} ({details['weights']}), "
+        f"{made['max_freeze_depth']} layer groups",
+        f"space: {', '.join(made['space'])}{counted}",
+        f"search: {made['trials']} trials by {asked['sampler']}, {len(made['first'])} given "
+        f"settings first; at most {made['epochs_at_most']} epochs each",
+        f"rungs: {asked['pruner']} may stop a trial after epoch {after}"
+        if made["rungs"]
+        else "rungs: none; every trial runs to its end",
+    ]

@@ -1,0 +1,42 @@
+"""One trial by itself, outside of any search."""
+
+from collections.abc import Callable
+
+from runner.trial.boundary import run_job
+from runner.trial.job import Attempt, Decision, Ending, Job, Lease, Objective, Report
+
+
+class Printed:
+    """A channel that says every report in one line and always lets the trial go on."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.reports: list[Report] = []
+        self.ending: Ending | None = None
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        """See `Channel.report`."""
+        self.reports.append(report)
+        shown = [
+            f"{name} {value:.4f}"
+            for name, value in report.metrics.items()
+            if name == "train/loss" or name.startswith("validation/")
+        ]
+        self._say(f"epoch {report.step}: {', '.join(shown)}")
+        return Decision.CONTINUE
+
+    def decision(self, key: Attempt) -> Decision:
+        """See `Channel.decision`."""
+        return Decision.CONTINUE
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        """See `Channel.end`."""
+        self.ending = ending
+
+
+def run_alone(objective: Objective, job: Job, lease: Lease, channel: Printed) -> Ending:
+    """Run a job of one trial in this process; gives its ending, failures included."""
+    run_job(objective, job, lease, channel)
+    if channel.ending is None:
+        raise RuntimeError("the trial ended without an ending")
+    return channel.ending
