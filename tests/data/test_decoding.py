@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from runner.data.decoding import Unreadable, decode
 
 ORIENTATION = 0x0112  # EXIF

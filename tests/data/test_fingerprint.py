@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from runner.data.example import Example, Part, Source
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
 
@@ -23,7 +24,8 @@ def test_fingerprint_ignores_name_and_order():
 
 
 @pytest.mark.parametrize(
-    "change", [{"label": 1}, {"digest": "f" * 64}, {"group": "g"}, {"split": Part.TEST}, {"id": "x"}]
+    "change",
+    [{"label": 1}, {"digest": "f" * 64}, {"group": "g"}, {"split": Part.TEST}, {"id": "x"}],
 )
 def test_fingerprint_changes_with_any_fact_of_an_example(change):
     changed = source(examples=(replace(EXAMPLES[0], **change), *EXAMPLES[1:]))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
 from runner.data.folder import folder_source
@@ -73,7 +74,7 @@ def test_folder_with_train_and_unlabelled_test_is_refused_by_name(make_folder, t
 def test_folder_with_a_stranger_beside_the_parts_is_refused(make_folder):
     root = make_folder({"train/cat": 1, "test/cat": 1, "extra": 1})
 
-    with pytest.raises(DataError, match="test, train look like given splits, but .* is extra"):
+    with pytest.raises(DataError, match=r"test, train look like given splits, but .* is extra"):
         opened(root)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
 from runner.data.manifest import Columns, manifest_source, read_table

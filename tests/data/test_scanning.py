@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from runner.data import scanning
 from runner.data.folder import folder_source
 

@@ -1,0 +1,156 @@
+"""Hugging Face datasets, written and read here; the hub is a port where nobody listens."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from runner.data.errors import DataSettingError
+from runner.data.example import Part, Source
+from runner.data.huggingface import HubColumns, huggingface_source
+from runner.errors import DataError
+
+datasets = pytest.importorskip("datasets")
+
+
+def opened(local: Path, *, columns: HubColumns = HubColumns(), **changes) -> Source:  # noqa: B008
+    settings = {"config": None, "revision": None, "max_unreadable": 0.0, "cache": None, **changes}
+    return huggingface_source(str(local), local=local, columns=columns, **settings)
+
+
+def table(count: int, *, labels: list[int] | None = None) -> object:
+    random = np.random.default_rng(count)
+    pictures = [
+        Image.fromarray(random.integers(0, 256, (10, 12, 3), dtype=np.uint8)) for _ in range(count)
+    ]
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["dog", "cat"])}
+    )
+    given = labels or [n % 2 for n in range(count)]
+    return datasets.Dataset.from_dict({"image": pictures, "label": given}, features=features)
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """A set with splits, as `save_to_disk` writes it."""
+    parts = {"train": table(6), "validation": table(4), "test": table(2)}
+    datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+    return tmp_path / "saved"
+
+
+def test_saved_set_gives_splits_and_the_names_in_their_order(saved):
+    source = opened(saved)
+
+    assert source.classes == ("dog", "cat")
+    assert len(source.examples) == 12
+    parts = [example.split for example in source.examples]
+    assert (parts.count(Part.TRAIN), parts.count(Part.VALIDATION)) == (6, 4)
+    assert source.image(0).size == (12, 10)
+
+
+def test_one_split_alone_is_no_given_split(tmp_path):
+    datasets.DatasetDict({"train": table(6)}).save_to_disk(str(tmp_path / "saved"))
+
+    assert {example.split for example in opened(tmp_path / "saved").examples} == {None}
+
+
+def test_folder_of_images_is_read_by_datasets(make_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    source = opened(make_folder({"cat": 2, "dog": 2}))
+
+    assert source.classes == ("cat", "dog")
+    assert len(source.examples) == 4
+
+
+def test_rows_without_a_label_are_left_out_and_told(tmp_path, caplog):
+    table(4, labels=[0, 1, -1, -1]).save_to_disk(str(tmp_path / "saved"))
+
+    assert len(opened(tmp_path / "saved").examples) == 2
+    assert "left out 2 rows without a label" in caplog.text
+
+
+def test_scan_is_remembered(saved, tmp_path):
+    first = opened(saved, cache=tmp_path / "cache")
+    second = opened(saved, cache=tmp_path / "cache")
+
+    assert first.examples == second.examples
+    assert len(list((tmp_path / "cache" / "scans").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "key", "message"),
+    [
+        (HubColumns(image="img"), "data.image_column", "columns are image (Image), label (Class"),
+        (HubColumns(image="label"), "data.image_column", "has no images in this column"),
+        (HubColumns(label="labels"), "data.label_column", "did you mean 'label'?"),
+        (HubColumns(label="image"), "data.label_column", "no such column beside the images"),
+    ],
+)
+def test_column_that_is_missing_is_refused_with_those_that_are_there(saved, columns, key, message):
+    with pytest.raises(DataSettingError) as caught:
+        opened(saved, columns=columns)
+
+    assert caught.value.key == key
+    assert message in str(caught.value)
+
+
+def test_splits_without_train_are_refused(tmp_path):
+    datasets.DatasetDict({"test": table(2), "extra": table(2)}).save_to_disk(
+        str(tmp_path / "saved")
+    )
+
+    with pytest.raises(DataError, match="has the splits test, extra but none called train"):
+        opened(tmp_path / "saved")
+
+
+def test_folder_that_is_no_data_set_is_refused(tmp_path):
+    (tmp_path / "notes").mkdir()
+
+    with pytest.raises(DataSettingError, match="cannot load this folder"):
+        opened(tmp_path / "notes")
+
+
+OFFLINE = """
+import time
+from runner.data.huggingface import HubColumns, huggingface_source
+import datasets
+started = time.monotonic()
+try:
+    huggingface_source("nobody/nothing", local=None, config=None, revision=None,
+                       columns=HubColumns(), max_unreadable=0.0, cache=None)
+except Exception as err:
+    print(type(err).__name__, time.monotonic() - started, err)
+"""
+
+
+@pytest.mark.slow
+def test_hub_that_cannot_be_reached_is_told_within_seconds(tmp_path):
+    environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PATH": "/bin"}
+
+    told = subprocess.run(
+        [sys.executable, "-c", OFFLINE],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    ).stdout
+
+    kind, seconds, message = told.split(" ", 2)
+    assert kind == "DataError"
+    assert float(seconds) < 10
+    assert "hub cannot be reached and nobody/nothing is not in the local cache" in message
+    assert "name a local folder in data.name" in message
+
+
+def test_missing_package_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    started_s = time.monotonic()
+
+    with pytest.raises(DataError, match=r"pip install 'runner\[huggingface\]'"):
+        opened(tmp_path)
+
+    assert time.monotonic() - started_s < 5
