@@ -44,7 +44,7 @@ class _SocketChannel:
     def report(self, key: Attempt, report: Report) -> Decision:
         self._connection.send(("report", key, report))
         while True:
-            kind, answered, decision = self._connection.recv()
+            kind, answered, decision = self._receive()
             if kind == "answer" and answered == key:
                 # A cancellation that crossed the report stands.
                 return self._decisions.get(key, decision)
@@ -52,9 +52,13 @@ class _SocketChannel:
 
     def decision(self, key: Attempt) -> Decision:
         while self._connection.poll():
-            _, answered, decision = self._connection.recv()
+            _, answered, decision = self._receive()
             self._decisions[answered] = decision
         return self._decisions.get(key, Decision.CONTINUE)
+
+    def _receive(self) -> tuple[str, Attempt, Decision]:
+        message: tuple[str, Attempt, Decision] = self._connection.recv()
+        return message
 
     def end(self, key: Attempt, ending: Ending) -> None:
         self._connection.send(("end", key, ending))

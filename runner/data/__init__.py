@@ -1,10 +1,11 @@
 """Images and their labels: sources, splits, transforms, the decoded store, the bundled sets.
 
-Importing this room imports torch; worker processes and the second check do, the driver of a
-search does not.
+Importing this room does not import torch, so that a driver can open, fingerprint and split the
+data; the names that work on tensors bring torch in when they are first used.
 """
 
-from runner.data.augmentation import AUGMENTATIONS, train_batch
+from typing import TYPE_CHECKING, Any
+
 from runner.data.cache import CacheEntry, cache_entries, prune_cache
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Part, Source
@@ -12,7 +13,11 @@ from runner.data.fingerprint import data_fingerprint, describe_change, manifest_
 from runner.data.opening import open_source
 from runner.data.pixels import load_pixels
 from runner.data.split import Split, make_split
-from runner.data.transform import INTERPOLATIONS, Transform, eval_batch
+from runner.data.squares import INTERPOLATIONS
+
+if TYPE_CHECKING:
+    from runner.data.augmentation import AUGMENTATIONS, train_batch
+    from runner.data.transform import Transform, eval_batch
 
 __all__ = [
     "AUGMENTATIONS",
@@ -35,3 +40,16 @@ __all__ = [
     "prune_cache",
     "train_batch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The names that need torch, imported on first use."""
+    if name in ("Transform", "eval_batch"):
+        from runner.data import transform
+
+        return getattr(transform, name)
+    if name in ("AUGMENTATIONS", "train_batch"):
+        from runner.data import augmentation
+
+        return getattr(augmentation, name)
+    raise AttributeError(f"module 'runner.data' has no attribute {name!r}")

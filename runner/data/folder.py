@@ -10,10 +10,11 @@ from runner.data.example import Part, Source
 from runner.data.listing import FileContents, Listed, source_from_listing
 from runner.errors import DataError
 
+# HEIC and JPEG XL need a Pillow plugin: listed, so that without one they are reported by name.
 # fmt: off
 IMAGE_SUFFIXES = frozenset((
-    ".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm",
-    ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
+    ".jxl", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 ))
 # fmt: on
 PART_FOLDERS = {

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from runner.data.cache import PIXELS, entry_path, mark_used, whole_file
 from runner.data.decoding import DECODER_VERSION
 from runner.data.example import Source
-from runner.data.transform import centre_square
+from runner.data.squares import centre_square
 
 _CHUNK = 256  # images decoded side by side before they are written
 

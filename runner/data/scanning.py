@@ -24,6 +24,7 @@ from runner.data.decoding import DECODER_VERSION, Unreadable, decode
 # Size in bytes, time of change in nanoseconds; a negative second number is a hash, not a time.
 Stamp = tuple[int, int]
 _CHECK_SIDE = 32  # pixels; a JPEG drafted to this size is still read to its last byte
+_BLOCK = 4096  # files queued at once: a million waiting futures would cost a gigabyte
 _SAME_TICK_NS = 50_000_000  # a file this young may change again without its time stamp moving
 _COARSE_TICK_NS = 2_000_000_000  # the same for file systems that keep whole seconds
 
@@ -112,7 +113,10 @@ def _look_all(contents: Contents, positions: list[int]) -> list[Finding]:
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module="PIL")
-        return list(pool.map(look, positions))
+        found: list[Finding] = []
+        for start in range(0, len(positions), _BLOCK):
+            found.extend(pool.map(look, positions[start : start + _BLOCK]))
+        return found
 
 
 def _is_settled(stamp: Stamp, now_ns: int) -> bool:

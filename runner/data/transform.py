@@ -11,12 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-_RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "nearest": Image.Resampling.NEAREST,
-}
-INTERPOLATIONS = tuple(_RESAMPLING)
+from runner.data.squares import INTERPOLATIONS, centre_square
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +33,8 @@ class Transform:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        if self.interpolation not in _RESAMPLING:
-            allowed = ", ".join(_RESAMPLING)
+        if self.interpolation not in INTERPOLATIONS:
+            allowed = ", ".join(INTERPOLATIONS)
             raise ValueError(f"interpolation is {self.interpolation!r}; allowed are {allowed}")
         if self.size < 1 or not 0 < self.crop_fraction <= 1:
             raise ValueError(
@@ -55,22 +50,6 @@ class Transform:
     def square(self, image: Image.Image) -> np.ndarray:
         """The centre square of an RGB image at the stored resolution, uint8 [R, R, 3]."""
         return centre_square(image, resolution=self.resolution, interpolation=self.interpolation)
-
-
-def centre_square(image: Image.Image, *, resolution: int, interpolation: str) -> np.ndarray:
-    """The shorter side scaled to `resolution` and the centre cut out, uint8 [R, R, 3].
-
-    One resize of the part that is kept; what would be cut off is never computed.
-    """
-    width, height = image.size
-    shorter = min(width, height)
-    long_side = int(resolution * max(width, height) / shorter)
-    offset = round((long_side - resolution) / 2) * max(width, height) / long_side
-    kept = resolution * max(width, height) / long_side
-    last = min(offset + kept, max(width, height))
-    box = (offset, 0.0, last, shorter) if width > height else (0.0, offset, shorter, last)
-    square = image.resize((resolution, resolution), _RESAMPLING[interpolation], box=box)
-    return np.asarray(square, dtype=np.uint8)
 
 
 def eval_batch(pixels: Tensor, *, transform: Transform) -> Tensor:

@@ -22,7 +22,7 @@ def evaluate_on_test(candidate: Candidate, bench: Bench) -> tuple[Evaluation, di
     model.load_state_dict(load_weights_file(candidate.weights))
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     numerics = choose_numerics(model, device, precision="float32", channels_last="auto")
-    model = model.to(numerics.device, memory_format=numerics.memory_format).eval()
+    model = numerics.place(model).eval()
     part = bench.test()
     outputs = predict_outputs(
         model, part, transform=bench.transform, batch_size=64, device=numerics.device

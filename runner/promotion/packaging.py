@@ -233,7 +233,7 @@ def _example(size: int) -> "pd.DataFrame":
 @contextmanager
 def _without_progress_bars() -> Iterator[None]:
     """MLflow draws a bar for each file it copies, even inside one folder."""
-    from mlflow.environment import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR as SHOWN
+    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR as SHOWN
 
     before = SHOWN.get_raw()
     SHOWN.set("false")

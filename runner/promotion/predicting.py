@@ -65,8 +65,8 @@ def _load_registered(tracking: Tracking, model: str) -> Any:
         return mlflow.pyfunc.load_model(address)
     except MlflowException as error:
         raise NotFound(
-            f"no model {address!r} at {tracking.shown_uri}: {error.message}. Promote a trial first "
-            "(python -m runner promote STUDY), or predict with a trial (--trial N)"
+            f"no model {address!r} at {tracking.shown_uri}: {error.message}. Promote a trial "
+            "first (python -m runner promote STUDY), or predict with a trial (--trial N)"
         ) from error
     finally:
         mlflow.set_tracking_uri(previous)

@@ -123,7 +123,7 @@ def promote(
 
 def _require_unchanged(candidate: Candidate, bench: Bench) -> str:
     """The split's fingerprint, if it is still the one the study was searched on."""
-    known = candidate.record.attributes["identity"]["content"]["split"]
+    known: str = candidate.record.attributes["identity"]["content"]["split"]
     if bench.split.fingerprint != known:
         raise PromotionRefused(
             "the data are no longer those the study was searched on: some of today's test "
@@ -169,8 +169,8 @@ def _say_result(
     trial = candidate.trial
     count = len(evaluation.correct)
     say(
-        f"trial {trial.number}: validation {evaluation.metric} {trial.value:.4f} (chosen by it, so "
-        f"optimistic); on {count} test examples: accuracy {evaluation.values['accuracy']:.4f} "
+        f"trial {trial.number}: validation {evaluation.metric} {trial.value:.4f} (chosen by it, "
+        f"so optimistic); on {count} test examples: accuracy {evaluation.values['accuracy']:.4f} "
         f"(95 % interval {low:.4f} to {high:.4f})"
     )
     say(f"this test split has been looked at {looks} {'time' if looks == 1 else 'times'}")

@@ -85,7 +85,7 @@ class StudyRecord:
         study = optuna.create_study(
             storage=storage,
             study_name=folder.parent.name,
-            direction=direction,
+            direction=optuna.study.StudyDirection[direction.upper()],
             sampler=optuna.samplers.RandomSampler(),
             load_if_exists=True,
         )

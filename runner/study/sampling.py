@@ -65,7 +65,9 @@ class Sampling:
         self._space = space
         self._sampler = sampler
         self._seed = seed
-        self._mirror = optuna.create_study(direction=direction)
+        self._mirror = optuna.create_study(
+            direction=optuna.study.StudyDirection[direction.upper()]
+        )
         self._live: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
         self._grid_taken = 0

@@ -149,16 +149,10 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         space = _bind_space(experiment, facts)
         _settle_identity(record, experiment, facts)
         study_run, tracking = _open_run(connecting, experiment, record, facts)
-        search = _assemble(
-            experiment,
-            record,
-            space,
-            facts,
-            study_run,
-            tracking,
-            leases.leases,
-            backend,
-            options.listener,
+        logbook = _open_logbook(experiment, record, facts, study_run)
+        feed = _open_feed(experiment, record, space, logbook, options.listener)
+        search = Search(
+            experiment, folder, record, facts, leases.leases, study_run, tracking, feed, backend
         )
         try:
             yield search
@@ -257,18 +251,10 @@ def _study_tags(facts: Facts) -> dict[str, str]:
     return tags | {f"runner.{name}": value for name, value in facts.fingerprints.items()}
 
 
-def _assemble(
-    experiment: Experiment,
-    record: StudyRecord,
-    space: Space,
-    facts: Facts,
-    study_run: StudyRun,
-    tracking: Tracking,
-    leases: tuple[Lease, ...],
-    backend: Backend,
-    listener: Listener,
-) -> Search:
-    asked = experiment.search
+def _open_logbook(
+    experiment: Experiment, record: StudyRecord, facts: Facts, study_run: StudyRun
+) -> Logbook:
+    """The search's diary; what a dead driver left behind is put right first."""
 
     def recipe_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
         return experiment.recipe(params).model_dump(mode="json")
@@ -281,8 +267,19 @@ def _assemble(
     )
     record.settle()
     logbook.catch_up(record)
+    return logbook
+
+
+def _open_feed(
+    experiment: Experiment,
+    record: StudyRecord,
+    space: Space,
+    logbook: Logbook,
+    listener: Listener,
+) -> StudyFeed:
+    asked = experiment.search
     record.study.pruner = make_pruner(asked.pruner, longest_trial(experiment, space))
-    feed = StudyFeed(
+    return StudyFeed(
         record,
         sampling=Sampling(space, asked.sampler, seed=experiment.seed, direction=asked.direction),
         budget=Budget(
@@ -300,21 +297,17 @@ def _assemble(
         logbook=logbook,
         listener=listener,
     )
-    return Search(
-        experiment, record.folder, record, facts, leases, study_run, tracking, feed, backend
-    )
 
 
 def longest_trial(experiment: Experiment, space: Space) -> int:
     """Most epochs any trial of the space trains."""
-    parameter = space.parameters.get("epochs")
-    match parameter:
-        case IntParameter(_, high):
-            return int(high)
+    match space.parameters.get("epochs"):
+        case IntParameter(_, int() as high):
+            return high
         case ChoiceParameter(choices):
-            return max(int(choice) for choice in choices)
-        case FixedParameter(value):
-            return int(value)
+            return max(choice for choice in choices if isinstance(choice, int))
+        case FixedParameter(int() as value):
+            return value
     return experiment.train.epochs
 
 

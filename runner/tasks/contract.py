@@ -1,7 +1,7 @@
 """What a task is: the loss, the metrics and the evaluation of one kind of learning."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ class Task(Protocol):
         metrics: Names of the validation metrics that `score` gives; each can be searched on.
     """
 
-    metrics: tuple[str, ...]
+    metrics: ClassVar[tuple[str, ...]]
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
         """Mean training loss of a batch, a scalar.

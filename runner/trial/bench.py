@@ -79,8 +79,8 @@ class Bench:
         return data.Transform(
             size=asked.image_size or own.size,
             crop_fraction=asked.crop_fraction or own.crop_fraction,
-            mean=tuple(asked.mean or own.mean),
-            std=tuple(asked.std or own.std),
+            mean=asked.mean or own.mean,
+            std=asked.std or own.std,
             interpolation=asked.interpolation or own.interpolation,
         )
 
@@ -146,7 +146,8 @@ def predict_outputs(
     """The model's outputs over a whole part, shape [N, C], float32, on the CPU."""
     outputs = []
     for start in range(0, len(part), batch_size):
-        pixels = torch.from_numpy(np.ascontiguousarray(part.pixels[start : start + batch_size]))
+        # A copy: the memory-mapped file is read-only, which torch tensors cannot be.
+        pixels = torch.from_numpy(np.array(part.pixels[start : start + batch_size]))
         images = data.eval_batch(pixels.to(device, non_blocking=True), transform=transform)
         outputs.append(forward(images).float().cpu())
     return torch.cat(outputs)

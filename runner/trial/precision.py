@@ -26,6 +26,11 @@ class Numerics:
     dtype: torch.dtype
     memory_format: torch.memory_format
 
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device, in the layout."""
+        # torch's own annotations know the two arguments only one at a time.
+        return model.to(self.device).to(memory_format=self.memory_format)
+
     def autocast(self) -> torch.autocast:
         """A context in which eligible operations run in `dtype`."""
         return torch.autocast(

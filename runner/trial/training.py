@@ -82,7 +82,7 @@ class Training:
             precision=self.recipe.precision,
             channels_last=self.recipe.channels_last,
         )
-        self.model = model.to(self.numerics.device, memory_format=self.numerics.memory_format)
+        self.model = self.numerics.place(model)
         self.optimizer = build_optimizer(
             self.model,
             self.groups.group_index_by_parameter(),
@@ -203,7 +203,7 @@ class Training:
                 outputs, their, label_smoothing=self.recipe.label_smoothing
             )
             share = loss * (len(some) / len(images))
-            self.scaler.scale(share).backward()
+            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             total += share.detach()
         if self.recipe.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
@@ -250,7 +250,10 @@ class Training:
 
         def forward(images: Tensor) -> Tensor:
             with self.numerics.autocast():
-                return model(images.contiguous(memory_format=self.numerics.memory_format))
+                outputs: Tensor = model(
+                    images.contiguous(memory_format=self.numerics.memory_format)
+                )
+                return outputs
 
         return predict_outputs(
             forward,
