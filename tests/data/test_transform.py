@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torchvision import transforms as reference
 
-from runner.data.transform import Transform, centre_square, eval_batch
+from runner.data.transform import Transform, eval_batch
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -57,16 +57,6 @@ def test_eval_batch_is_channels_last_float():
 )
 def test_resolution_is_size_over_crop_fraction_rounded_down(size, fraction, expected):
     assert Transform(size=size, crop_fraction=fraction, mean=MEAN, std=STD).resolution == expected
-
-
-def test_centre_square_of_an_endless_strip_is_cheap_and_central():
-    strip = Image.new("RGB", (30_000, 3), "black")
-    strip.paste("white", (14_000, 0, 16_000, 3))
-
-    square = centre_square(strip, resolution=32, interpolation="bilinear")
-
-    assert square.shape == (32, 32, 3)
-    assert square.min() == 255
 
 
 @pytest.mark.parametrize(
