@@ -24,7 +24,7 @@ import timm
 import torch
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -156,12 +156,12 @@ def decode(encoded: bytes, *, enough: int) -> Image.Image:
         enough: Shorter side in pixels that suffices; a JPEG may be decoded smaller, never below
             twice that.
     Raises:
-        ValueError: If the file is empty or larger than Pillow's limit.
-        OSError: If it is cut short or no image.
+        ValueError: If the file is empty, no image, or larger than Pillow's limit.
+        OSError: If it is cut short.
     """
     if not encoded:
         raise ValueError("the file is empty")
-    with Image.open(io.BytesIO(encoded)) as image:
+    with _opened(encoded) as image:
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and image.width * image.height > limit:
             raise ValueError(f"{image.width * image.height} pixels, more than Pillow's {limit}")
@@ -169,6 +169,13 @@ def decode(encoded: bytes, *, enough: int) -> Image.Image:
             image.draft("RGB", _draft_size(image.size, enough * _DRAFT_MARGIN))
         image.load()
         return _as_rgb(_upright(image))
+
+
+def _opened(encoded: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(encoded))
+    except UnidentifiedImageError as err:
+        raise ValueError("not an image that Pillow knows") from err
 
 
 def _draft_size(size: tuple[int, int], side: int) -> tuple[int, int]:
