@@ -65,6 +65,7 @@ def _neediest(
     """The part whose squared distance to its targets falls most; ties go to the first."""
 
     def change(part: Part) -> int:
+        """What taking the unit adds to the squared distance of a part."""
         return sum(
             count * (count - 2 * missing[label][part]) for label, count in unit.counts.items()
         )

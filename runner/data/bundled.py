@@ -68,6 +68,7 @@ def _drawn(name: str, code_points: tuple[int, ...], size: int) -> Source:
     )
 
     def read(index: int, enough: int | None) -> Image.Image:
+        """One picture, drawn now."""
         code, number = places[index]
         return draw_glyph(code, seed=_SEED, index=number)
 
@@ -103,6 +104,7 @@ def _digits(size: int | None) -> Source:
     )
 
     def read(index: int, enough: int | None) -> Image.Image:
+        """One digit."""
         return Image.fromarray(pixels[kept[index]]).convert("RGB")
 
     classes = tuple(str(digit) for digit in range(10))

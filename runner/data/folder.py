@@ -17,6 +17,7 @@ IMAGE_SUFFIXES = frozenset((
     ".jxl", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 ))
 # fmt: on
+_NOT_OURS = ("__MACOSX", "@eaDir", "lost+found")  # left by archives, file servers, file systems
 PART_FOLDERS = {
     "train": Part.TRAIN,
     "training": Part.TRAIN,
@@ -48,9 +49,8 @@ def folder_source(path: Path, *, max_unreadable: float, cache: Path | None) -> S
     for part, folder in roots.items():
         for class_folder in _class_folders(folder):
             for file in _images(class_folder):
-                relative = unicodedata.normalize("NFC", file.relative_to(root).as_posix())
-                name = unicodedata.normalize("NFC", class_folder.name)
-                listed.append(Listed(relative, name, split=part))
+                id_ = _plain(file.relative_to(root).as_posix())
+                listed.append(Listed(id_, _plain(class_folder.name), split=part))
                 paths.append(file)
     return source_from_listing(
         str(path),
@@ -59,6 +59,15 @@ def folder_source(path: Path, *, max_unreadable: float, cache: Path | None) -> S
         max_unreadable=max_unreadable,
         cache=cache,
     )
+
+
+def _plain(name: str) -> str:
+    """A file's name as text that is the same on every system and can be written anywhere.
+
+    Accents are composed (macOS keeps them apart); bytes that are not UTF-8 are escaped.
+    """
+    whole = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", whole)
 
 
 def _part_folders(root: Path) -> dict[Part | None, Path]:
@@ -113,14 +122,16 @@ def _no_classes(folder: Path) -> str:
 
 def _visible_folders(folder: Path) -> list[Path]:
     return sorted(
-        entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and entry.name not in _NOT_OURS and entry.is_dir()
     )
 
 
 def _images(folder: Path) -> Iterator[Path]:
     """Image files below a folder, at any depth; links are followed, each folder once."""
     entered: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
         real = os.path.realpath(here)
         if real in entered:
             folders.clear()
@@ -130,3 +141,8 @@ def _images(folder: Path) -> Iterator[Path]:
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield Path(here, name)
+
+
+def _raise(err: OSError) -> None:
+    """`os.walk` passes over folders it may not read, unless told otherwise."""
+    raise err

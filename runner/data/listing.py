@@ -1,6 +1,7 @@
 """From a list of labelled names to an opened source: what folders, manifests and hubs share."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ def source_from_listing(
             f"{name}: all {len(listed)} images are of one class, {classes[0]!r}; a classifier "
             "needs at least two"
         )
+    _refuse_repeated_ids(name, listed)
     findings = scan(contents, cache=cache)
     order = sorted(range(len(listed)), key=lambda position: listed[position].id)
     unreadable = _unreadable(name, [listed[i] for i in order], [findings[i] for i in order])
@@ -95,6 +97,14 @@ def source_from_listing(
     _refuse_empty_class(name, examples, classes)
     reader = _reader(contents, kept, examples)
     return Source(name, classes, examples, unreadable, flip_is_safe=True, reader=reader)
+
+
+def _refuse_repeated_ids(name: str, listed: Sequence[Listed]) -> None:
+    repeated = [id_ for id_, count in Counter(entry.id for entry in listed).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{name}: {counted(len(repeated), 'name')} listed twice: {named(sorted(repeated))}"
+        )
 
 
 def _examples(
@@ -158,6 +168,7 @@ def _reader(contents: Contents, kept: list[int], examples: tuple[Example, ...]) 
     """Reads the image of an example, making sure that it is still the one that was scanned."""
 
     def read(index: int, enough: int | None) -> Image.Image:
+        """The image of one example."""
         example = examples[index]
         try:
             encoded = contents.read(kept[index])

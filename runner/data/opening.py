@@ -9,6 +9,7 @@ from runner.data.folder import folder_source
 from runner.data.huggingface import HubColumns, huggingface_source
 from runner.data.manifest import Columns, manifest_source
 from runner.data.torchvision_sets import torchvision_source
+from runner.errors import DataError
 from runner.experiment import DataSettings, HuggingFaceData, ManifestData, TorchvisionData
 
 
@@ -23,6 +24,13 @@ def open_source(settings: DataSettings, *, base: Path, cache: Path | None) -> So
         DataSettingError: If a setting does not fit what is there.
         DataError: If the data cannot be used as they are.
     """
+    try:
+        return _opened(settings, base, cache)
+    except OSError as err:
+        raise DataError(f"the data ({settings.source}) cannot be read: {err}") from err
+
+
+def _opened(settings: DataSettings, base: Path, cache: Path | None) -> Source:
     if settings.source == "bundled":
         return bundled_source(settings.name, size=settings.size)
     if settings.source == "folder":

@@ -98,6 +98,7 @@ def _look_all(contents: Contents, positions: list[int]) -> list[Finding]:
     """Findings for these positions, decoded side by side (Pillow lets go of the GIL)."""
 
     def look(position: int) -> Finding:
+        """One finding."""
         try:
             encoded = contents.read(position)
         except FileNotFoundError:
@@ -127,7 +128,7 @@ def _is_settled(stamp: Stamp, now_ns: int) -> bool:
 
 
 def _path(contents: Contents, cache: Path) -> Path:
-    return entry_path(cache, SCANS, digest_of(contents.scan_name.encode())[:32], ".json")
+    return entry_path(cache, SCANS, digest_of(os.fsencode(contents.scan_name))[:32], ".json")
 
 
 def _load(contents: Contents, cache: Path | None) -> Known:

@@ -1,5 +1,6 @@
 """Image folders: classes, given splits, and what is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,40 @@ def test_image_that_vanished_after_opening_is_named(make_folder):
 
     with pytest.raises(DataError, match=r"dog/000.png can no longer be read"):
         source.image(1)
+
+
+def test_folder_with_what_archives_leave_ignores_it(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    for left in ("__MACOSX", "@eaDir", "lost+found"):
+        (root / left).mkdir()
+
+    assert opened(root).classes == ("cat", "dog")
+
+
+def test_file_names_are_the_same_text_on_every_system(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    content = (root / "cat" / "000.png").read_bytes()
+    (root / "cat" / "a\u0308.png").write_bytes(content)  # as macOS writes it
+    Path(os.fsdecode(os.fsencode(root / "cat") + b"/caf\xe9.png")).write_bytes(content)
+
+    ids = [example.id for example in opened(root).examples]
+
+    assert ids == ["cat/000.png", "cat/caf\\xe9.png", "cat/\u00e4.png", "dog/000.png"]
+
+
+def test_two_files_of_one_name_are_refused(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    for name in ("\u00e4.png", "a\u0308.png"):
+        (root / "cat" / name).write_bytes((root / "cat" / "000.png").read_bytes())
+
+    with pytest.raises(DataError, match=r"1 name listed twice: cat/\u00e4.png"):
+        opened(root)
+
+
+def test_photos_that_need_a_plugin_are_told_by_name(make_folder):
+    root = make_folder({"cat": 3, "dog": 3})
+    (root / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+
+    unreadable = opened(root, max_unreadable=0.5).unreadable
+
+    assert unreadable == ("cat/IMG_1.HEIC: not an image that Pillow knows",)

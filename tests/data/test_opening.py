@@ -64,3 +64,12 @@ def test_torchvision_without_root_and_cache_is_refused(tmp_path):
 
     with pytest.raises(DataSettingError, match="name the folder of the data"):
         open_source(settings, base=tmp_path, cache=None)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_folder_that_may_not_be_read_is_refused_without_a_traceback(make_folder, tmp_path):
+    root = make_folder({"cat": 1, "dog": 1})
+    (root / "cat").chmod(0)
+
+    with pytest.raises(DataError, match="cannot be read: .*Permission denied"):
+        open_source(FolderData(source="folder", path="images"), base=tmp_path, cache=None)
