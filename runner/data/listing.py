@@ -71,7 +71,8 @@ def source_from_listing(
         name: How messages call the source.
         listed: What is there; position i's image is position i of `contents`.
         contents: Gives the encoded images.
-        classes: Class names in the order of their labels; None sorts those that occur.
+        classes: Class names in the order of their labels, those that never occur left out;
+            None sorts those that occur.
         max_unreadable: Share in [0, 1] of unreadable images above which this is an error.
         cache: Folder of caches, or None.
     Raises:
@@ -80,8 +81,7 @@ def source_from_listing(
     """
     if not listed:
         raise DataError(f"{name}: no images found")
-    if classes is None:
-        classes = tuple(sorted({entry.class_name for entry in listed}))
+    classes = _used_classes(name, listed, classes)
     if len(classes) < 2:
         raise DataError(
             f"{name}: all {len(listed)} images are of one class, {classes[0]!r}; a classifier "
@@ -97,6 +97,24 @@ def source_from_listing(
     _refuse_empty_class(name, examples, classes)
     reader = _reader(contents, kept, examples)
     return Source(name, classes, examples, unreadable, flip_is_safe=True, reader=reader)
+
+
+def _used_classes(
+    name: str, listed: Sequence[Listed], classes: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """The classes that occur, in the order given, else sorted."""
+    present = {entry.class_name for entry in listed}
+    if classes is None:
+        return tuple(sorted(present))
+    unused = [class_name for class_name in classes if class_name not in present]
+    if unused:
+        log.warning(
+            "%s: left out %s without an example: %s",
+            name,
+            counted(len(unused), "class"),
+            named(unused),
+        )
+    return tuple(class_name for class_name in classes if class_name in present)
 
 
 def _refuse_repeated_ids(name: str, listed: Sequence[Listed]) -> None:

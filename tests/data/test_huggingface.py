@@ -22,13 +22,15 @@ def opened(local: Path, *, columns: HubColumns = HubColumns(), **changes) -> Sou
     return huggingface_source(str(local), local=local, columns=columns, **settings)
 
 
-def table(count: int, *, labels: list[int] | None = None) -> object:
+def table(
+    count: int, *, labels: list[int] | None = None, names: tuple[str, ...] = ("dog", "cat")
+) -> object:
     random = np.random.default_rng(count)
     pictures = [
         Image.fromarray(random.integers(0, 256, (10, 12, 3), dtype=np.uint8)) for _ in range(count)
     ]
     features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["dog", "cat"])}
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))}
     )
     given = labels or [n % 2 for n in range(count)]
     return datasets.Dataset.from_dict({"image": pictures, "label": given}, features=features)
@@ -71,6 +73,17 @@ def test_rows_without_a_label_are_left_out_and_told(tmp_path, caplog):
 
     assert len(opened(tmp_path / "saved").examples) == 2
     assert "left out 2 rows without a label" in caplog.text
+
+
+def test_class_that_never_occurs_is_left_out_and_told(tmp_path, caplog):
+    rows = table(4, labels=[0, 2, 0, 2], names=("dog", "emu", "cat"))
+    rows.save_to_disk(str(tmp_path / "saved"))
+
+    source = opened(tmp_path / "saved")
+
+    assert source.classes == ("dog", "cat")
+    assert [example.label for example in source.examples] == [0, 1, 0, 1]
+    assert "left out 1 class without an example: emu" in caplog.text
 
 
 def test_scan_is_remembered(saved, tmp_path):
