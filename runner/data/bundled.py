@@ -14,7 +14,7 @@ from runner.errors import nearest_spelling
 
 CAT_FACES = range(0x1F638, 0x1F641)
 _CAT_FACES_SIZE = 100  # examples a class, unless told otherwise
-_GLYPHS_SIZE = 30
+_GLYPHS_SIZE = 40
 _SEED = 0  # of the drawings; the split has its own
 # Ranges of pictographs in DejaVu Sans 2.37, the cat faces left out.
 _GLYPH_RANGES = (
