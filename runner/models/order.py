@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -89,17 +90,16 @@ def require_order(
     Raises:
         NoLayerOrder: If one is, or the pass cannot be followed.
     """
-    tensors = {name: _shape_of(tensor) for name, tensor in model.named_parameters()}
+    tensors = _shapes(model)
     origins = {
         id(tensors[name]): _Origin(group, group, False, name) for name, group in group_of.items()
     }
-    tensors |= {name: _shape_of(buffer) for name, buffer in model.named_buffers()}
     image = torch.empty(2, *image_shape, device="meta")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad(), _Flow({**origins, id(image): _IMAGE}):
-            functional_call(model, tensors, (image,))
+            functional_call(model, tensors, (image,), tie_weights=False)
     except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError) as err:
         lines = str(err).splitlines() or [type(err).__name__]
         raise NoLayerOrder(f"its forward pass cannot be followed: {lines[0]}") from err
@@ -108,5 +108,17 @@ def require_order(
             module.training = was_training
 
 
-def _shape_of(tensor: Tensor) -> Tensor:
-    return torch.empty_like(tensor, device="meta")
+def _shapes(model: nn.Module) -> dict[str, Tensor]:
+    """A stand-in without values for every parameter and buffer, one a place, shared where tied.
+
+    functional_call's own tying is not used: it visits a module that is used twice under both of
+    its names and leaves the stand-ins behind in it.
+    """
+    stand_ins: dict[int, Tensor] = {}
+    found: dict[str, Tensor] = {}
+    for prefix, module in model.named_modules():
+        own = chain(module.named_parameters(prefix, False), module.named_buffers(prefix, False))
+        for name, tensor in own:
+            stand_in = stand_ins.setdefault(id(tensor), torch.empty_like(tensor, device="meta"))
+            found[name] = stand_in
+    return found

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _CODE = Path(__file__).parent / "served_image_model.py"
 _REQUIRED = ("torch", "timm", "safetensors", "pillow", "numpy", "pandas")
 _MODEL_NAME = "model"
+_PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 @dataclass(frozen=True)
@@ -233,17 +235,14 @@ def _example(size: int) -> "pd.DataFrame":
 @contextmanager
 def _without_progress_bars() -> Iterator[None]:
     """MLflow draws a bar for each file it copies, even inside one folder."""
-    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR as SHOWN
-
-    before = SHOWN.get_raw()
-    SHOWN.set("false")
+    before = os.environ.get(_PROGRESS_BARS)
+    os.environ[_PROGRESS_BARS] = "false"
     try:
         yield
     finally:
-        if before is None:
-            SHOWN.unset()
-        else:
-            SHOWN.set(before)
+        del os.environ[_PROGRESS_BARS]
+        if before is not None:
+            os.environ[_PROGRESS_BARS] = before
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -64,6 +64,34 @@ def test_require_order_branches_are_followed_by_data_not_by_time() -> None:
     require_order(model, groups, image_shape=(3, 8, 8))
 
 
+class _Shared(nn.Module):
+    """One module used under two names, and one weight tied between two modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 1)
+        self.again = self.first
+        self.second = nn.Conv2d(3, 3, 1)
+        self.second.weight = self.first.weight
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.second(self.again(image))
+        return result
+
+
+def test_require_order_of_shared_parts_follows_them_and_leaves_their_values() -> None:
+    model = _Shared()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    groups = {"first.weight": 0, "first.bias": 0, "second.bias": 0}
+    require_order(model, groups, image_shape=(3, 8, 8))
+    with pytest.raises(
+        NoLayerOrder, match=r"first\.weight \(group 0\) is applied after first\.bias"
+    ):
+        require_order(model, {**groups, "first.bias": 1}, image_shape=(3, 8, 8))
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_require_order_of_a_pass_that_fails_is_refused_with_its_reason() -> None:
     with pytest.raises(NoLayerOrder, match="its forward pass cannot be followed: "):
         require_order(_Two(is_reversed=False), _GROUPS, image_shape=(4, 8, 8))
