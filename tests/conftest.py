@@ -1,10 +1,26 @@
-"""What every test may use: a real MLflow server, and an environment that points nowhere."""
+"""What every test may use: a real MLflow server, a real browser, an environment that is empty."""
 
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from selenium import webdriver
 
 from runner.tracking import ui_server
+
+BROWSER_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1500,950",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +36,20 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = root / "server.log"
     with ui_server(uri, artifacts=root / "artifacts", log=log, port=0) as server:
         yield server.address
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """Debian's Chromium without a window; a machine without it skips, but never in CI."""
+    found = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in found and "CI" not in os.environ:
+        pytest.skip("needs Debian's packages chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = found[0] or "chromium is not installed"
+    for option in (*BROWSER_OPTIONS, f"--user-data-dir={tmp_path / 'chromium'}"):
+        options.add_argument(option)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
+    try:
+        yield driver
+    finally:
+        driver.quit()

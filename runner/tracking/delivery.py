@@ -47,6 +47,7 @@ class Delivery:
         experiment_id: MLflow experiment of the study.
         study_id: The study's identity, a tag of all its runs.
         run_ids: Run of each trial; None is the parent run. Grows as runs are created.
+        origin: Tags of every new run: who, and from what.
         existing: Keys whose runs may hold metrics and parameters this object has not written.
     """
 
@@ -54,6 +55,7 @@ class Delivery:
     experiment_id: str
     study_id: str
     run_ids: dict[RunKey, str]
+    origin: Mapping[str, str] = field(default_factory=dict)
     existing: set[RunKey] = field(default_factory=set)
     _steps: dict[RunKey, dict[str, set[int]]] = field(default_factory=dict)
 
@@ -106,6 +108,7 @@ class Delivery:
 
     def _trial_tags(self, record: Open) -> dict[str, str]:
         return {
+            **self.origin,
             **record.tags,
             TAG_PARENT: self._run_id(None),
             TAG_STUDY: self.study_id,

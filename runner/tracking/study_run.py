@@ -1,5 +1,6 @@
 """One study in MLflow: a parent run, a child run a trial, and the writer that feeds them."""
 
+import getpass
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -72,13 +73,18 @@ class StudyRun:
         parents = list(study_runs(client, [experiment_id], study_id, kind="study"))
         parent_id = _reopen(client, parents[0]) if parents else None
         if parent_id is None:
-            tags = {TAG_STUDY: study_id, TAG_KIND: "study"}
+            tags = {**_origin_tags(), TAG_STUDY: study_id, TAG_KIND: "study"}
             parent_id = client.create_run(experiment_id, tags=tags, run_name=run_name).info.run_id
         children = _children(client, experiment_id, study_id, parent_id)
         run_ids: dict[RunKey, str] = {number: run.info.run_id for number, run in children.items()}
         existing: set[RunKey] = {*children, *([None] if parents else [])}
         delivery = Delivery(
-            client, experiment_id, study_id, {None: parent_id, **run_ids}, existing
+            client,
+            experiment_id,
+            study_id,
+            {None: parent_id, **run_ids},
+            origin=_origin_tags(),
+            existing=existing,
         )
         statuses = {number: RunStatus(run.info.status) for number, run in children.items()}
         writer = Writer(
@@ -251,6 +257,16 @@ def _children(
         if run.data.tags.get(TAG_PARENT) != parent_id:
             client.set_tag(run.info.run_id, TAG_PARENT, parent_id)
     return children
+
+
+def _origin_tags() -> dict[str, str]:
+    """What MLflow's own clients would say of a run: who started it, with what."""
+    try:
+        user = {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):
+        # A container may run as a user id that has no name.
+        user = {}
+    return {**user, "mlflow.source.name": "runner", "mlflow.source.type": "LOCAL"}
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

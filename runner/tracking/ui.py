@@ -28,6 +28,8 @@ DEFAULT_PORT = 5000
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 5.0
 _LOG_TAIL_LINES = 15
+# Without it MLflow's UI opens on its view for language models, where training runs are hidden.
+_VIEW = "workflowType=machine_learning"
 # A proxy named in the environment does not lead to our own loopback address.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -71,7 +73,7 @@ def start_ui(
     """
     meant = resolve_uri(uri, store)
     if kind_of(meant) in ("http", "https"):
-        announce(f"MLflow UI: {without_secrets(meant)}")
+        announce(f"MLflow UI: {front_page(without_secrets(meant))}")
         return 0
     store.root.mkdir(parents=True, exist_ok=True)
     log = store.root / "ui.log"
@@ -79,7 +81,7 @@ def start_ui(
     with _terminated_like_interrupted():
         try:
             with ui_server(meant, artifacts=artifacts, log=log, port=port, host=host) as server:
-                announce(f"MLflow UI: {server.address}  (Ctrl-C ends it; log: {log})")
+                announce(f"MLflow UI: {front_page(server.address)}  (Ctrl-C ends it; log: {log})")
                 return server.process.wait()
         except KeyboardInterrupt:
             return 0
@@ -119,6 +121,22 @@ def ui_server(
         yield server
     finally:
         _end(process)
+
+
+def run_address(ui: str, experiment_id: str, run_id: str) -> str:
+    """The page of a run in the MLflow UI.
+
+    Args:
+        ui: Address of the UI or of the tracking server.
+        experiment_id: The MLflow experiment the run is in.
+        run_id: The run.
+    """
+    return f"{ui.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{_VIEW}"
+
+
+def front_page(ui: str) -> str:
+    """The page of the MLflow UI that lists the experiments."""
+    return f"{ui.rstrip('/')}/#/experiments?{_VIEW}"
 
 
 def free_port(host: str, preferred: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from runner.errors import TrackingUnreachable
 from runner.experiment import Store
-from runner.tracking import start_ui, ui_server
+from runner.tracking import run_address, start_ui, ui_server
 from runner.tracking.ui import free_port
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -34,8 +34,16 @@ def test_start_ui_tracking_server_is_only_announced(tmp_path: Path) -> None:
     said: list[str] = []
     uri = "https://ann:s3cret@mlflow.example"
     assert start_ui(uri, Store(tmp_path / "mlruns"), announce=said.append) == 0
-    assert said == ["MLflow UI: https://***@mlflow.example"]
+    assert said == [
+        "MLflow UI: https://***@mlflow.example/#/experiments?workflowType=machine_learning"
+    ]
     assert not (tmp_path / "mlruns").exists()
+
+
+def test_run_address_opens_the_view_for_model_training() -> None:
+    assert run_address("http://127.0.0.1:5000/", "7", "abc") == (
+        "http://127.0.0.1:5000/#/experiments/7/runs/abc?workflowType=machine_learning"
+    )
 
 
 @pytest.mark.slow
@@ -74,7 +82,8 @@ def test_start_ui_serves_until_terminated_and_leaves_nothing_behind(tmp_path: Pa
     assert ours.stdout is not None
     with ours.stdout:
         line = ours.stdout.readline()
-        assert line.startswith(f"MLflow UI: http://127.0.0.1:{port}  (Ctrl-C ends it; log: ")
+        front = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+        assert line.startswith(f"MLflow UI: {front}  (Ctrl-C ends it; log: ")
         with DIRECT.open(f"http://127.0.0.1:{port}/", timeout=30) as page:
             assert b"<title>MLflow</title>" in page.read()
         ours.terminate()
