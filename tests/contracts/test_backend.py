@@ -1,0 +1,224 @@
+"""What every backend must do: run over inline, local (real worker processes) and simulated."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.backends import Backend, InlineBackend, LocalBackend, NoJob, SimulatedBackend
+from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report, TrialSpec
+from tests.objectives import METRIC, ROOT, Scripted, ScriptedTimes
+
+SLOTS = {"inline": 1, "local": 2, "simulated": 2}
+
+
+@pytest.fixture(scope="module", params=list(SLOTS))
+def backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backend]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        made = make_backend(request.param, tmp_path_factory.mktemp("logs"))
+    yield made
+    made.close()
+
+
+def make_backend(name: str, logs: Path) -> Backend:
+    if name == "inline":
+        return InlineBackend(Scripted())
+    if name == "simulated":
+        return SimulatedBackend(ScriptedTimes(), slots=SLOTS[name])
+    leases = [Lease(slot=number) for number in range(SLOTS[name])]
+    return LocalBackend(Scripted(), leases, logs=logs)
+
+
+class RecordedFeed:
+    """A feed of given jobs, which keeps every call and checks the order of those it gets."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        answers: Mapping[tuple[int, int], Decision] | None = None,
+        cancel: Mapping[int, Decision] | None = None,
+        stop_after: int | None = None,
+    ) -> None:
+        self._jobs = list(jobs)
+        self._answers = answers or {}
+        self._cancel = cancel or {}
+        self._stop_after = stop_after
+        self.running: set[Attempt] = set()
+        self.busy_slots: dict[int, set[Attempt]] = {}
+        self.most_at_once = 0
+        self.reports: dict[Attempt, list[Report]] = {}
+        self.endings: dict[Attempt, Ending] = {}
+        self.said: list[NoJob] = []
+
+    def next(self, lease: Lease) -> Job | NoJob:
+        assert not self.busy_slots.get(lease.slot), "a job for a slot that is not free"
+        if self._stop_after is not None and len(self.endings) >= self._stop_after:
+            self._jobs.clear()
+        if not self._jobs:
+            self.said.append(NoJob.WAIT if self.running else NoJob.DONE)
+            return self.said[-1]
+        job = self._jobs.pop(0)
+        keys = {spec.key for spec in job.trials}
+        self.running |= keys
+        self.busy_slots[lease.slot] = keys
+        self.most_at_once = max(self.most_at_once, len(self.running))
+        return job
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        assert key in self.running, "a report of an attempt that is not running"
+        self.reports.setdefault(key, []).append(report)
+        return self._answers.get((key.trial, report.step), Decision.CONTINUE)
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        assert key in self.running, "an end of an attempt that is not running"
+        self.running.discard(key)
+        for keys in self.busy_slots.values():
+            keys.discard(key)
+        self.endings[key] = ending
+
+    def cancellations(self) -> Mapping[Attempt, Decision]:
+        return {
+            key: self._cancel[key.trial]
+            for key in self.running
+            if key.trial in self._cancel and key in self.reports
+        }
+
+    @property
+    def outcomes(self) -> dict[int, Outcome]:
+        return {key.trial: ending.outcome for key, ending in sorted(self.endings.items())}
+
+    def steps(self, trial: int) -> list[int]:
+        return [report.step for report in self.reports.get(Attempt(trial, 0), [])]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[..., Job]:
+    def make(*trials: tuple[int, dict[str, Any]]) -> Job:
+        return Job(
+            tuple(
+                TrialSpec(Attempt(number, 0), params, 7, str(tmp_path / str(number)))
+                for number, params in trials
+            )
+        )
+
+    return make
+
+
+Make = Callable[..., Job]
+
+
+def test_run_several_jobs_ends_each_once_with_its_reports_in_order(
+    backend: Backend, job: Make
+) -> None:
+    feed = RecordedFeed([job((n, {"epochs": 3, "value": n / 10})) for n in range(6)])
+    backend.run(feed)
+    assert feed.outcomes == dict.fromkeys(range(6), Outcome.COMPLETE)
+    assert all(feed.steps(number) == [1, 2, 3] for number in range(6))
+    assert feed.reports[Attempt(4, 0)][0].metrics[METRIC] == 0.4
+    assert feed.reports[Attempt(4, 0)][0].time_ms == 1_700_000_000_001
+    assert feed.endings[Attempt(4, 0)].value == 0.42
+    assert feed.endings[Attempt(4, 0)].best_step == 3
+
+
+def test_run_uses_every_slot_at_once(backend: Backend, job: Make) -> None:
+    feed = RecordedFeed([job((n, {"epochs": 2, "epoch_s": 0.3})) for n in range(2)])
+    backend.run(feed)
+    slots = 1 if isinstance(backend, InlineBackend) else 2
+    assert feed.most_at_once == slots
+    assert (NoJob.WAIT in feed.said) == (slots > 1)
+
+
+def test_run_done_at_once_asks_for_no_report(backend: Backend) -> None:
+    feed = RecordedFeed([])
+    backend.run(feed)
+    assert feed.said
+    assert set(feed.said) == {NoJob.DONE}
+    assert feed.endings == {}
+
+
+@pytest.mark.parametrize(
+    ("decision", "outcome"),
+    [
+        (Decision.STOP, Outcome.PRUNED),
+        (Decision.PAUSE, Outcome.PAUSED),
+        (Decision.TIME_OUT, Outcome.TIMED_OUT),
+    ],
+)
+def test_report_answered_with_a_decision_ends_the_trial_there(
+    backend: Backend, job: Make, decision: Decision, outcome: Outcome
+) -> None:
+    jobs = [job((n, {"epochs": 4})) for n in range(3)]
+    feed = RecordedFeed(jobs, answers={(1, 2): decision})
+    backend.run(feed)
+    assert feed.outcomes == {0: Outcome.COMPLETE, 1: outcome, 2: Outcome.COMPLETE}
+    assert feed.steps(1) == [1, 2]
+    assert feed.steps(2) == [1, 2, 3, 4]
+
+
+def test_cancellation_between_reports_ends_the_trial_before_its_next(
+    backend: Backend, job: Make
+) -> None:
+    jobs = [job((0, {"epochs": 3, "epoch_s": 0.5})), job((1, {"epochs": 2}))]
+    feed = RecordedFeed(jobs, cancel={0: Decision.PAUSE})
+    backend.run(feed)
+    assert feed.outcomes == {0: Outcome.PAUSED, 1: Outcome.COMPLETE}
+    assert feed.steps(0) == [1]
+
+
+def test_exception_fails_its_trial_with_the_traceback_and_the_search_goes_on(
+    backend: Backend, job: Make
+) -> None:
+    jobs = [
+        job((0, {"epochs": 3, "act": "raise", "at": 2})),
+        job((1, {"act": "out of memory"})),
+        job((2, {"epochs": 2})),
+    ]
+    feed = RecordedFeed(jobs)
+    backend.run(feed)
+    assert feed.outcomes == {0: Outcome.FAILED, 1: Outcome.OUT_OF_MEMORY, 2: Outcome.COMPLETE}
+    failed = feed.endings[Attempt(0, 0)]
+    assert failed.value is None
+    assert "the learning rate is" in failed.reason
+    assert "ValueError: the learning rate is" in failed.traceback
+    assert "tests/objectives.py" in failed.traceback
+    assert feed.endings[Attempt(1, 0)].reason == "not even one example fits"
+    assert feed.steps(0) == [1]
+
+
+def test_job_of_several_trials_ends_each_of_them_on_one_lease(backend: Backend, job: Make) -> None:
+    both = job((0, {"epochs": 2}), (1, {"epochs": 3, "value": 0.1}))
+    feed = RecordedFeed([both, job((2, {}))], answers={(0, 1): Decision.STOP})
+    backend.run(feed)
+    assert feed.outcomes == {0: Outcome.PRUNED, 1: Outcome.COMPLETE, 2: Outcome.COMPLETE}
+    assert feed.steps(1) == [1, 2, 3]
+
+
+def test_feed_that_stops_early_leaves_the_rest_undone(backend: Backend, job: Make) -> None:
+    feed = RecordedFeed([job((n, {})) for n in range(50)], stop_after=3)
+    backend.run(feed)
+    assert 3 <= len(feed.endings) <= 4
+    assert not feed.running
+
+
+def test_run_again_after_the_first_feed_is_done_serves_the_next(
+    backend: Backend, job: Make
+) -> None:
+    for number in (0, 1):
+        feed = RecordedFeed([job((number, {}))])
+        backend.run(feed)
+        assert feed.outcomes == {number: Outcome.COMPLETE}
+
+
+@pytest.mark.parametrize("name", list(SLOTS))
+def test_close_twice_is_harmless(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    made = make_backend(name, tmp_path)
+    made.close()
+    made.close()

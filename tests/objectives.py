@@ -1,0 +1,184 @@
+"""An objective that does what a trial's parameters say; imports nothing heavy.
+
+It lives in a module of its own because workers are fresh processes that import it.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import TrialOutOfMemory
+from runner.trial import Channel, Decision, Ending, Facts, Job, Lease, Outcome, Report, TrialSpec
+
+METRIC = "validation/accuracy"
+# The folder that PYTHONPATH must have for a worker to import this module.
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a trial does.
+
+    Attributes:
+        epochs: How many it would train.
+        epoch_s: How long an epoch takes; the channel is asked for its decision on the way.
+        value: The metric of the first epoch; each later one is better by 0.01.
+        act: What happens at the start of epoch `at`, "" for nothing.
+        attempts: On how many attempts it happens, for an act that a later one survives.
+    """
+
+    epochs: int = 1
+    epoch_s: float = 0.0
+    value: float = 0.5
+    act: str = ""
+    at: int = 1
+    attempts: int = 1_000_000
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "Plan":
+        return cls(**{name: params[name] for name in cls.__dataclass_fields__ if name in params})
+
+    def value_at(self, epoch: int) -> float:
+        return round(self.value + 0.01 * (epoch - 1), 6)
+
+    def report_at(self, epoch: int) -> Report:
+        metrics = {METRIC: self.value_at(epoch), "train/loss": 1 / epoch}
+        return Report(epoch, metrics, 1_700_000_000_000 + epoch)
+
+
+class Scripted:
+    """Runs plans in real time."""
+
+    def inspect(self, lease: Lease) -> Facts:
+        return Facts(
+            details={
+                "pid": os.getpid(),
+                "devices": lease.devices,
+                "threads": os.environ.get("OMP_NUM_THREADS"),
+                "cuda": os.environ.get("CUDA_VISIBLE_DEVICES"),
+                "heavy": sorted({"torch", "timm", "mlflow", "optuna"} & sys.modules.keys()),
+            }
+        )
+
+    def run(self, job: Job, lease: Lease, channel: Channel) -> None:
+        for spec in job.trials:
+            channel.end(spec.key, _perform(spec, channel))
+
+
+class SaysAfterTheEnd(Scripted):
+    """A flawed objective: it reports once more for a trial that it has ended."""
+
+    def run(self, job: Job, lease: Lease, channel: Channel) -> None:
+        super().run(job, lease, channel)
+        for spec in job.trials:
+            channel.report(spec.key, Plan().report_at(9))
+
+
+class CannotBeInspected(Scripted):
+    """Its second pass raises what it is given."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def inspect(self, lease: Lease) -> Facts:
+        raise self._error
+
+
+class CannotBeLoaded:
+    """Pickles, and cannot be unpickled again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_refuse, ())
+
+
+def _refuse() -> None:
+    raise ImportError("this objective cannot be loaded here")
+
+
+class ScriptedTimes:
+    """The same plans on the simulated clock."""
+
+    def reports(self, spec: TrialSpec) -> Iterable[tuple[float, Report]]:
+        plan = Plan.of(spec.params)
+        last = plan.at - 1 if plan.act else plan.epochs
+        for epoch in range(1, last + 1):
+            yield plan.epoch_s, plan.report_at(epoch)
+
+    def ending(self, spec: TrialSpec, reports: list[Report]) -> Ending:
+        plan = Plan.of(spec.params)
+        if plan.act and len(reports) == plan.at - 1:
+            try:
+                _do(plan, spec)
+            except Exception as error:
+                outcome = _outcome_of(error)
+                return Ending(outcome, reason=str(error), traceback=traceback.format_exc())
+        return _ending(Outcome.COMPLETE, plan, len(reports))
+
+
+def _outcome_of(error: Exception) -> Outcome:
+    is_memory = isinstance(error, TrialOutOfMemory)
+    return Outcome.OUT_OF_MEMORY if is_memory else Outcome.FAILED
+
+
+def _perform(spec: TrialSpec, channel: Channel) -> Ending:
+    plan = Plan.of(spec.params)
+    for epoch in range(1, plan.epochs + 1):
+        if epoch == plan.at and spec.key.attempt < plan.attempts:
+            _do(plan, spec)
+        decision = _compute(plan.epoch_s, spec, channel)
+        if decision is Decision.CONTINUE:
+            decision = channel.report(spec.key, plan.report_at(epoch))
+        if decision is not Decision.CONTINUE:
+            return _ending(decision.outcome, plan, epoch)
+    return _ending(Outcome.COMPLETE, plan, plan.epochs)
+
+
+def _compute(seconds: float, spec: TrialSpec, channel: Channel) -> Decision:
+    until = time.monotonic() + seconds
+    while (decision := channel.decision(spec.key)) is Decision.CONTINUE:
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.01)
+    return decision
+
+
+def _ending(outcome: Outcome, plan: Plan, epoch: int) -> Ending:
+    value = plan.value_at(epoch) if epoch else None
+    return Ending(outcome, value, epoch or None, notes={"pid": os.getpid()})
+
+
+def _do(plan: Plan, spec: TrialSpec) -> None:
+    if plan.act == "raise":
+        raise ValueError("the learning rate is\nmuch too high")
+    if plan.act == "out of memory":
+        raise TrialOutOfMemory("not even one example fits")
+    if plan.act == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if plan.act == "kill while speaking":
+        # A message of 1,000 bytes is announced, and only some of it is sent.
+        os.write(int(sys.argv[1]), (1000).to_bytes(4, "big") + b"half a message")
+        os.kill(os.getpid(), signal.SIGKILL)
+    if plan.act == "kill with a child left":
+        # The child inherits the socket, as a forked loader of data would.
+        if os.fork() == 0:
+            time.sleep(8)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if plan.act == "hang":
+        time.sleep(600)
+    if plan.act == "print":
+        _print_in_all_ways(spec.key.trial)
+
+
+def _print_in_all_ways(number: int) -> None:
+    print(f"printed by trial {number}")
+    print(f"complained by trial {number}", file=sys.stderr)
+    os.write(1, f"written by trial {number}\n".encode())
+    ctypes.CDLL(None).printf(f"buffered in C by trial {number}\n".encode())
