@@ -14,7 +14,7 @@ from runner.tracking.records import (
 )
 from runner.tracking.study_run import StudyRun
 from runner.tracking.tracking import Tracking, connect
-from runner.tracking.ui import UiServer, front_page, run_address, start_ui, ui_server
+from runner.tracking.ui import UiServer, run_address, runs_address, start_ui, ui_server
 from runner.tracking.writer import Trouble
 
 __all__ = [
@@ -31,9 +31,9 @@ __all__ = [
     "Trouble",
     "UiServer",
     "connect",
-    "front_page",
     "read_trials",
     "run_address",
+    "runs_address",
     "start_ui",
     "ui_server",
 ]

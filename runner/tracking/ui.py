@@ -1,5 +1,6 @@
 """MLflow's own server and UI on the right store: on 127.0.0.1, quiet, gone when we are."""
 
+import json
 import os
 import signal
 import socket
@@ -73,7 +74,7 @@ def start_ui(
     """
     meant = resolve_uri(uri, store)
     if kind_of(meant) in ("http", "https"):
-        announce(f"MLflow UI: {front_page(without_secrets(meant))}")
+        announce(f"MLflow UI: {without_secrets(meant)}")
         return 0
     store.root.mkdir(parents=True, exist_ok=True)
     log = store.root / "ui.log"
@@ -81,7 +82,7 @@ def start_ui(
     with _terminated_like_interrupted():
         try:
             with ui_server(meant, artifacts=artifacts, log=log, port=port, host=host) as server:
-                announce(f"MLflow UI: {front_page(server.address)}  (Ctrl-C ends it; log: {log})")
+                announce(f"MLflow UI: {_first_page(server.address)}  (Ctrl-C ends it; log: {log})")
                 return server.process.wait()
         except KeyboardInterrupt:
             return 0
@@ -134,9 +135,14 @@ def run_address(ui: str, experiment_id: str, run_id: str) -> str:
     return f"{ui.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{_VIEW}"
 
 
-def front_page(ui: str) -> str:
-    """The page of the MLflow UI that lists the experiments."""
-    return f"{ui.rstrip('/')}/#/experiments?{_VIEW}"
+def runs_address(ui: str, experiment_id: str) -> str:
+    """The page of the MLflow UI with the runs of an experiment, studies and their trials.
+
+    Args:
+        ui: Address of the UI or of the tracking server.
+        experiment_id: The MLflow experiment.
+    """
+    return f"{ui.rstrip('/')}/#/experiments/{experiment_id}/runs?{_VIEW}"
 
 
 def free_port(host: str, preferred: int) -> int:
@@ -152,6 +158,21 @@ def free_port(host: str, preferred: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise AssertionError("the loop returns or raises")
+
+
+def _first_page(address: str) -> str:
+    """The runs of the experiment changed last, or the front page if there is none yet."""
+    asked = json.dumps({"max_results": 2, "order_by": ["last_update_time DESC"]}).encode()
+    request = urllib.request.Request(
+        f"{address}/api/2.0/mlflow/experiments/search",
+        data=asked,
+        headers={"Content-Type": "application/json"},
+    )
+    with _DIRECT.open(request, timeout=10.0) as answer:
+        found = json.load(answer).get("experiments", [])
+    # MLflow makes an empty experiment 0 of its own.
+    ours = [each["experiment_id"] for each in found if each["experiment_id"] != "0"]
+    return runs_address(address, ours[0]) if ours else address
 
 
 def _command(artifacts: Path, host: str, port: int) -> list[str]:

@@ -12,7 +12,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from runner.experiment import Store
 from runner.report import draw_pictures
-from runner.tracking import StudyRun, connect, front_page, run_address, ui_server
+from runner.tracking import StudyRun, connect, run_address, runs_address, ui_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -70,11 +70,11 @@ def test_mlflow_ui_shows_the_study_and_its_trials_nested_under_it(
     browser: Chrome, ui: tuple[str, StudyRun]
 ) -> None:
     address, study = ui
-    browser.get(front_page(address))
-    await_element(browser, By.LINK_TEXT, "resnet_cats").click()
+    browser.get(runs_address(address, study.experiment_id))
     parent = await_element(browser, By.LINK_TEXT, "resnet_cats (study 1)")
     assert study.run_id in (parent.get_attribute("href") or "")
     assert browser.find_elements(By.LINK_TEXT, "trial 0") == []
+    assert "Evaluation runs" not in browser.find_element(By.TAG_NAME, "body").text
     await_element(browser, By.CSS_SELECTOR, "[role=gridcell][col-id*='Run Name'] button").click()
     for number in range(3):
         child = await_element(browser, By.LINK_TEXT, f"trial {number}")
@@ -100,6 +100,7 @@ def test_mlflow_ui_shows_the_pictures_of_a_trial(
     address, study = ui
     run = f"{address}/#/experiments/{study.experiment_id}/runs/{study.run_ids[0]}"
     for name in ("curves.png", "confusion.png"):
+        browser.get("about:blank")  # the UI keeps the picture when only the fragment changes
         browser.get(f"{run}/artifacts/pictures/{name}")
         loaded = f"""const picture = document.querySelector("img[alt='pictures/{name}']");
             return picture !== null && picture.naturalWidth > 300"""

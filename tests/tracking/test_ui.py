@@ -11,7 +11,7 @@ import pytest
 
 from runner.errors import TrackingUnreachable
 from runner.experiment import Store
-from runner.tracking import run_address, start_ui, ui_server
+from runner.tracking import connect, run_address, start_ui, ui_server
 from runner.tracking.ui import free_port
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -34,9 +34,7 @@ def test_start_ui_tracking_server_is_only_announced(tmp_path: Path) -> None:
     said: list[str] = []
     uri = "https://ann:s3cret@mlflow.example"
     assert start_ui(uri, Store(tmp_path / "mlruns"), announce=said.append) == 0
-    assert said == [
-        "MLflow UI: https://***@mlflow.example/#/experiments?workflowType=machine_learning"
-    ]
+    assert said == ["MLflow UI: https://***@mlflow.example"]
     assert not (tmp_path / "mlruns").exists()
 
 
@@ -74,6 +72,7 @@ sys.exit(start_ui(None, Store(Path(sys.argv[1])), port=int(sys.argv[2])))
 @pytest.mark.server
 def test_start_ui_serves_until_terminated_and_leaves_nothing_behind(tmp_path: Path) -> None:
     port = free_port("127.0.0.1", 0)
+    connect(None, Store(tmp_path / "mlruns")).client.create_experiment("resnet_cats")
     ours = subprocess.Popen(
         [sys.executable, "-u", "-c", START, str(tmp_path / "mlruns"), str(port)],
         stdout=subprocess.PIPE,
@@ -82,8 +81,8 @@ def test_start_ui_serves_until_terminated_and_leaves_nothing_behind(tmp_path: Pa
     assert ours.stdout is not None
     with ours.stdout:
         line = ours.stdout.readline()
-        front = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
-        assert line.startswith(f"MLflow UI: {front}  (Ctrl-C ends it; log: ")
+        page = f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning"
+        assert line.startswith(f"MLflow UI: {page}  (Ctrl-C ends it; log: ")
         with DIRECT.open(f"http://127.0.0.1:{port}/", timeout=30) as page:
             assert b"<title>MLflow</title>" in page.read()
         ours.terminate()
