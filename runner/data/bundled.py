@@ -1,8 +1,10 @@
 """The sets that are always there, without network: digits, cat-faces and glyphs."""
 
 import hashlib
+import importlib.util
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -10,7 +12,7 @@ from PIL import Image
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Source
 from runner.data.glyph_drawing import DRAWING_VERSION, draw_glyph, font_digest
-from runner.errors import nearest_spelling
+from runner.errors import DataError, nearest_spelling
 
 CAT_FACES = range(0x1F638, 0x1F641)
 _CAT_FACES_SIZE = 100  # examples a class, unless told otherwise
@@ -89,15 +91,14 @@ def _recipe_digest(code_point: int, index: int) -> str:
 
 def _digits(size: int | None) -> Source:
     """scikit-learn's copy of the UCI handwritten digits, 8x8, black on white."""
-    from sklearn.datasets import load_digits
-
-    loaded = load_digits()
-    pixels = np.rint(255 - loaded.images * (255 / 16)).astype(np.uint8)
-    kept = _first_of_each(loaded.target, size)
+    table = _digits_table()
+    labels, ink = table[:, -1], table[:, :-1].reshape(-1, 8, 8)  # ink in 0 to 16
+    pixels = np.rint(255 - ink * (255 / 16)).astype(np.uint8)
+    kept = _first_of_each(labels, size)
     examples = tuple(
         Example(
             f"digits/{index:04d}",
-            int(loaded.target[index]),
+            int(labels[index]),
             hashlib.sha256(pixels[index].tobytes()).hexdigest(),
         )
         for index in kept
@@ -109,6 +110,20 @@ def _digits(size: int | None) -> Source:
 
     classes = tuple(str(digit) for digit in range(10))
     return Source("bundled digits", classes, examples, (), flip_is_safe=False, reader=read)
+
+
+def _digits_table() -> np.ndarray:
+    """The file that `sklearn.datasets.load_digits` reads, [1797, 65], the label last.
+
+    Read directly because importing scikit-learn costs every worker seconds.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise DataError("the bundled digits are scikit-learn's: pip install scikit-learn")
+    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if not path.is_file():
+        raise DataError(f"scikit-learn's file {path} is missing; install scikit-learn again")
+    return np.loadtxt(path, delimiter=",", dtype=np.int64)
 
 
 def _first_of_each(labels: np.ndarray, size: int | None) -> list[int]:

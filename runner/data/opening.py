@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from runner.data.bundled import bundled_source
+from runner.data.class_filter import only_classes
 from runner.data.errors import DataSettingError
 from runner.data.example import Source
 from runner.data.folder import folder_source
@@ -25,9 +26,10 @@ def open_source(settings: DataSettings, *, base: Path, cache: Path | None) -> So
         DataError: If the data cannot be used as they are.
     """
     try:
-        return _opened(settings, base, cache)
+        source = _opened(settings, base, cache)
     except OSError as err:
         raise DataError(f"the data ({settings.source}) cannot be read: {err}") from err
+    return source if settings.classes is None else only_classes(source, settings.classes)
 
 
 def _opened(settings: DataSettings, base: Path, cache: Path | None) -> Source:

@@ -28,6 +28,18 @@ def test_digits_have_dark_ink_on_white():
     assert image.min() < 60
 
 
+@pytest.mark.slow
+def test_digits_are_what_scikit_learn_loads():
+    from sklearn.datasets import load_digits
+
+    loaded, source = load_digits(), bundled_source("digits", size=None)
+
+    assert [example.label for example in source.examples] == loaded.target.tolist()
+    for index in (0, 900, 1796):
+        expected = np.rint(255 - loaded.images[index] * (255 / 16))
+        assert np.array_equal(np.asarray(source.image(index))[:, :, 0], expected)
+
+
 def test_cat_faces_are_nine_expressions():
     source = bundled_source("cat-faces", size=4)
 
