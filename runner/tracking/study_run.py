@@ -76,16 +76,10 @@ class StudyRun:
             tags = {**_origin_tags(), TAG_STUDY: study_id, TAG_KIND: "study"}
             parent_id = client.create_run(experiment_id, tags=tags, run_name=run_name).info.run_id
         children = _children(client, experiment_id, study_id, parent_id)
-        run_ids: dict[RunKey, str] = {number: run.info.run_id for number, run in children.items()}
-        existing: set[RunKey] = {*children, *([None] if parents else [])}
-        delivery = Delivery(
-            client,
-            experiment_id,
-            study_id,
-            {None: parent_id, **run_ids},
-            origin=_origin_tags(),
-            existing=existing,
-        )
+        run_ids: dict[RunKey, str] = {None: parent_id}
+        run_ids.update({number: run.info.run_id for number, run in children.items()})
+        delivery = Delivery(client, experiment_id, study_id, run_ids, origin=_origin_tags())
+        delivery.existing.update(children, [None] if parents else [])
         statuses = {number: RunStatus(run.info.status) for number, run in children.items()}
         writer = Writer(
             lambda record, is_retry: delivery.deliver(record, is_retry=is_retry),

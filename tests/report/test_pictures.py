@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from runner.report import draw_pictures
-from runner.report.pictures import confusion_matrix, learning_curves, worst_mistakes
+from runner.report.confusion import confusion_matrix
+from runner.report.pictures import learning_curves, worst_mistakes
 
 
 def confusion(size: int) -> list[list[int]]:
