@@ -75,6 +75,10 @@ class ExperimentError(RunnerError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type["ExperimentError"], tuple[tuple[Problem, ...]]]:
+        # Exceptions pickle as their message alone, and this one also travels from workers.
+        return type(self), (self.problems,)
+
 
 class DataError(RunnerError):
     """The data cannot be used as they are; the message names the files."""

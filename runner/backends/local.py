@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.backends.contract import Feed, NoJob
-from runner.backends.worker import Setup
+from runner.backends.worker import Setup, log_of
 from runner.errors import RunnerError, SearchStopped
 from runner.trial import Attempt, Decision, Ending, Facts, Job, Lease, Objective, Outcome
 
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.2
 # A worker told to leave gets this long to save its checkpoint before it is killed.
 GRACE_S = 30.0
+# A worker that has closed its socket gets this long to end.
+EXIT_S = 5.0
 # A worker that dies this often in a row without ending a trial will not do better.
 MAX_DEATHS_IN_A_ROW = 3
 # glibc gives large blocks back to the kernel at once and gets them, zeroed, again for the next
@@ -43,10 +45,12 @@ class _Worker:
     lease: Lease
     process: subprocess.Popen[bytes]
     connection: Connection
+    log: Path
     running: set[Attempt] = field(default_factory=set)
     is_idle: bool = False
     told: dict[Attempt, Decision] = field(default_factory=dict)
-    kill_at: float | None = None
+    kill_at: dict[Attempt, float] = field(default_factory=dict)
+    is_killed: bool = False
     deaths: int = 0
 
 
@@ -82,10 +86,10 @@ class LocalBackend:
         """
         worker = self._workers[0]
         self._await_ready(worker)
-        worker.connection.send(("inspect", None))
+        _send(worker, ("inspect", None))
         try:
             _, _, answer = worker.connection.recv()
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:
             raise SearchStopped(self._died(worker)) from error
         if isinstance(answer, RunnerError):
             raise answer
@@ -124,17 +128,22 @@ class LocalBackend:
             **_KEEP_MEMORY,
             **lease.environment,
         }
-        process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(os.getpid())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            # Ctrl-C reaches the driver alone, which tells the workers what to do.
-            start_new_session=True,
-        )
+        log = self._log_of(lease)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C reaches the driver alone, which tells the workers what to do.
+                start_new_session=True,
+            )
         theirs.close()
-        ours.send(Setup(self._objective, lease, str(self._log_of(lease))))
-        return _Worker(lease, process, ours, deaths=deaths)
+        worker = _Worker(lease, process, ours, log, deaths=deaths)
+        _send(worker, Setup(self._objective, lease, str(log)))
+        return worker
 
     def _log_of(self, lease: Lease) -> Path:
         return self._logs / f"worker-{lease.slot}.log"
@@ -144,7 +153,7 @@ class LocalBackend:
             return
         try:
             worker.connection.recv()
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:
             raise SearchStopped(self._died(worker)) from error
         worker.is_idle = True
 
@@ -158,6 +167,7 @@ class LocalBackend:
             job = feed.next(worker.lease)
             if isinstance(job, Job):
                 worker.running = {spec.key for spec in job.trials}
+                worker.log = log_of(job)
                 worker.is_idle = False
                 is_waiting = True
                 _send(worker, ("job", job))
@@ -172,42 +182,48 @@ class LocalBackend:
                 if worker.told.get(key) is not wanted[key]:
                     worker.told[key] = wanted[key]
                     _send(worker, ("cancel", key, wanted[key]))
-                    worker.kill_at = worker.kill_at or time.monotonic() + self._grace_s
-            if worker.kill_at is not None and time.monotonic() > worker.kill_at:
+                    worker.kill_at.setdefault(key, time.monotonic() + self._grace_s)
+            if any(time.monotonic() > at for at in worker.kill_at.values()):
                 logger.warning("the worker of slot %d does not leave: killed", worker.lease.slot)
                 _kill(worker)
-                worker.kill_at = None
+                worker.is_killed = True
+                worker.kill_at.clear()
 
     def _listen(self, feed: Feed) -> None:
-        by_connection = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(by_connection), timeout=TICK_S):
-            worker = by_connection[connection]  # type: ignore[index]
-            try:
-                message = worker.connection.recv()
-            except (EOFError, ConnectionError):
+        ready = wait([worker.connection for worker in self._workers], timeout=TICK_S)
+        for worker in list(self._workers):
+            if worker.connection in ready:
+                try:
+                    message = worker.connection.recv()
+                except (EOFError, OSError):
+                    self._replace(worker, feed)
+                else:
+                    self._heed(worker, message, feed)
+            elif worker.process.poll() is not None and not worker.connection.poll():
+                # Something it has forked holds its end of the socket open.
                 self._replace(worker, feed)
-            else:
-                self._heed(worker, message, feed)
 
     def _heed(self, worker: _Worker, message: tuple[str, Any, Any], feed: Feed) -> None:
         kind, key, content = message
-        if kind == "report" and key in worker.running:
-            _send(worker, ("answer", key, feed.report(key, content)))
+        if kind == "report":
+            is_running = key in worker.running
+            decision = feed.report(key, content) if is_running else Decision.STOP
+            _send(worker, ("answer", key, decision))
         elif kind == "end" and key in worker.running:
             worker.running.discard(key)
+            worker.kill_at.pop(key, None)
             worker.deaths = 0
             feed.end(key, content)
         elif kind in ("idle", "ready"):
             worker.is_idle = True
-            worker.kill_at = None
+            worker.log = self._log_of(worker.lease)
             worker.told.clear()
 
     def _replace(self, worker: _Worker, feed: Feed) -> None:
         """A worker died: its trials are lost, and a new worker takes its lease."""
         reason = self._died(worker)
-        deaths = worker.deaths + 1
+        deaths = worker.deaths + (not worker.is_killed)
         worker.connection.close()
-        _kill(worker)
         for key in sorted(worker.running):
             told = worker.told.get(key)
             outcome = Outcome.LOST if told is None else told.outcome
@@ -217,14 +233,23 @@ class LocalBackend:
         self._workers[self._workers.index(worker)] = self._start(worker.lease, deaths)
 
     def _died(self, worker: _Worker) -> str:
-        code = worker.process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        hint = " (SIGKILL is often the kernel's, out of memory)" if code == -signal.SIGKILL else ""
-        log = self._log_of(worker.lease)
-        return f"the worker of slot {worker.lease.slot} died with {how}{hint}; its log is {log}"
+        try:
+            code = worker.process.wait(timeout=EXIT_S)
+        except subprocess.TimeoutExpired:
+            code = _kill(worker)
+        who = f"the worker of slot {worker.lease.slot}"
+        if worker.is_killed:
+            how = f"did not leave within {self._grace_s:g} s of being told to, and was killed"
+        elif code == -signal.SIGKILL:
+            how = "died with signal SIGKILL (often the kernel's, out of memory)"
+        elif code < 0:
+            how = f"died with signal {signal.Signals(-code).name}"
+        else:
+            how = f"died with exit code {code}"
+        return f"{who} {how}; its log is {worker.log}"
 
 
-def _send(worker: _Worker, message: tuple[Any, ...]) -> None:
+def _send(worker: _Worker, message: object) -> None:
     try:
         worker.connection.send(message)
     except OSError:
@@ -232,6 +257,6 @@ def _send(worker: _Worker, message: tuple[Any, ...]) -> None:
         logger.debug("the worker of slot %d does not hear", worker.lease.slot)
 
 
-def _kill(worker: _Worker) -> None:
+def _kill(worker: _Worker) -> int:
     worker.process.kill()
-    worker.process.wait()
+    return worker.process.wait()

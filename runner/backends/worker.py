@@ -57,11 +57,19 @@ class _SocketChannel:
         return self._decisions.get(key, Decision.CONTINUE)
 
     def _receive(self) -> tuple[str, Attempt, Decision]:
-        message: tuple[str, Attempt, Decision] = self._connection.recv()
-        return message
+        message = self._connection.recv()
+        if message[0] == "quit":
+            raise SystemExit
+        answer: tuple[str, Attempt, Decision] = message
+        return answer
 
     def end(self, key: Attempt, ending: Ending) -> None:
         self._connection.send(("end", key, ending))
+
+
+def log_of(job: Job) -> Path:
+    """File that takes what a job prints: the log of its first trial."""
+    return Path(job.trials[0].folder) / "log.txt"
 
 
 def main() -> None:
@@ -73,7 +81,6 @@ def main() -> None:
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     connection = Connection(descriptor)
     setup: Setup = connection.recv()
-    _print_to(setup.log)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -94,9 +101,9 @@ def _serve(message: tuple[str, Any], setup: Setup, connection: Connection) -> No
         connection.send(("facts", None, _inspect(setup)))
     elif kind == "job":
         job: Job = content
-        folder = Path(job.trials[0].folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        _print_to(str(folder / "log.txt"))
+        log = log_of(job)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _print_to(str(log))
         try:
             run_job(setup.objective, job, setup.lease, _SocketChannel(connection))
         finally:

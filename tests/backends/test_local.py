@@ -1,0 +1,273 @@
+"""Worker processes that die, hang, print and are left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runner.backends import LocalBackend
+from runner.errors import DataError, ExperimentError, Problem, RunnerError, SearchStopped
+from runner.trial import Decision, Lease, Objective, Outcome
+from tests.backends.feeds import Trials
+from tests.objectives import (
+    ROOT,
+    CannotBeInspected,
+    CannotBeLoaded,
+    SaysAfterTheEnd,
+    Scripted,
+)
+
+Start = Callable[..., LocalBackend]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    started = []
+
+    def make(
+        objective: Objective | None = None, *, grace_s: float = 30.0, slots: int = 1
+    ) -> LocalBackend:
+        leases = [Lease(slot=number, threads=2) for number in range(slots)]
+        backend = LocalBackend(
+            objective or Scripted(), leases, logs=tmp_path / "logs", grace_s=grace_s
+        )
+        started.append(backend)
+        return backend
+
+    yield make
+    for backend in started:
+        backend.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "trials"
+
+
+def test_inspect_answers_from_a_worker_with_its_lease_and_no_heavy_import(start: Start) -> None:
+    details = start().inspect().details
+    assert details["pid"] != os.getpid()
+    assert details["devices"] == ("cpu",)
+    assert details["threads"] == "2"
+    assert details["heavy"] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DataError("photos/: no images"), "photos/: no images"),
+        (KeyError("label"), "KeyError: 'label' (the traceback is in "),
+    ],
+)
+def test_inspect_that_fails_raises_a_runner_error_that_says_why(
+    start: Start, error: Exception, message: str
+) -> None:
+    backend = start(CannotBeInspected(error))
+    with pytest.raises(RunnerError) as caught:
+        backend.inspect()
+    assert message in str(caught.value)
+
+
+def test_inspect_that_raises_an_experiment_error_keeps_its_problems(start: Start) -> None:
+    problem = Problem("cats.yaml", 3, "model.name", "is not a model", seen="resnet5")
+    with pytest.raises(ExperimentError) as caught:
+        start(CannotBeInspected(ExperimentError([problem]))).inspect()
+    assert caught.value.problems == (problem,)
+    assert str(caught.value) == "cats.yaml:3: model.name: is not a model (seen: resnet5)"
+
+
+def test_worker_that_cannot_load_its_objective_says_so_in_the_log_it_names(
+    start: Start, tmp_path: Path
+) -> None:
+    backend = start(CannotBeLoaded())
+    with pytest.raises(
+        SearchStopped, match="the worker of slot 0 died with exit code 1"
+    ) as caught:
+        backend.inspect()
+    log = tmp_path / "logs" / "worker-0.log"
+    assert str(log) in str(caught.value)
+    assert "ImportError: this objective cannot be loaded here" in log.read_text()
+
+
+def test_worker_killed_in_a_trial_loses_it_and_a_new_worker_runs_it_and_the_next(
+    start: Start, folder: Path
+) -> None:
+    feed = Trials(folder, [{"epochs": 3, "act": "kill", "at": 2, "attempts": 1}], [{"epochs": 1}])
+    start().run(feed)
+    assert feed.outcomes == {
+        (0, 0): Outcome.LOST,
+        (0, 1): Outcome.COMPLETE,
+        (1, 0): Outcome.COMPLETE,
+    }
+    lost = feed.ending(0)
+    assert lost.value is None
+    assert "the worker of slot 0 died with signal SIGKILL" in lost.reason
+    assert str(folder / "trial-0" / "log.txt") in lost.reason
+    assert feed.ending(1).notes["pid"] == feed.ending(0, 1).notes["pid"]
+
+
+def test_worker_killed_in_a_trial_leaves_the_other_slot_alone(start: Start, folder: Path) -> None:
+    feed = Trials(
+        folder,
+        [{"epochs": 2, "epoch_s": 1.0}],
+        [{"act": "kill", "attempts": 1}],
+    )
+    start(slots=2).run(feed)
+    assert feed.outcomes == {
+        (0, 0): Outcome.COMPLETE,
+        (1, 0): Outcome.LOST,
+        (1, 1): Outcome.COMPLETE,
+    }
+
+
+def test_worker_killed_in_the_middle_of_a_message_is_lost_like_any_other(
+    start: Start, folder: Path
+) -> None:
+    feed = Trials(folder, [{"act": "kill while speaking", "attempts": 1}])
+    start().run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.LOST, (0, 1): Outcome.COMPLETE}
+
+
+def test_worker_killed_while_a_child_holds_its_socket_is_noticed_at_once(
+    start: Start, folder: Path
+) -> None:
+    feed = Trials(folder, [{"act": "kill with a child left", "attempts": 1}])
+    began = time.monotonic()
+    start().run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.LOST, (0, 1): Outcome.COMPLETE}
+    assert time.monotonic() - began < 6
+
+
+def test_worker_that_dies_three_times_in_a_row_stops_the_search(
+    start: Start, folder: Path
+) -> None:
+    feed = Trials(folder, [{"act": "kill"}])
+    with pytest.raises(SearchStopped, match=r"signal SIGKILL.*3 times in a row.*the search stops"):
+        start().run(feed)
+    assert feed.outcomes == {(0, attempt): Outcome.LOST for attempt in range(3)}
+
+
+def test_worker_that_ends_a_trial_in_between_has_not_died_in_a_row(
+    start: Start, folder: Path
+) -> None:
+    dying, living = [{"act": "kill", "attempts": 1}], [{"epochs": 1}]
+    feed = Trials(folder, dying, living, dying, living, dying, living)
+    start().run(feed)
+    assert list(feed.outcomes.values()).count(Outcome.LOST) == 3
+    assert list(feed.outcomes.values()).count(Outcome.COMPLETE) == 6
+
+
+def test_cancelled_trial_that_does_not_leave_is_killed_after_the_grace(
+    start: Start, folder: Path
+) -> None:
+    feed = Trials(folder, [{"act": "hang"}], [{"epochs": 1}], cancel={0: Decision.TIME_OUT})
+    backend = start(grace_s=0.3)
+    began = time.monotonic()
+    backend.run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.TIMED_OUT, (1, 0): Outcome.COMPLETE}
+    assert time.monotonic() - began < 10
+    reason = feed.ending(0).reason
+    assert "did not leave within 0.3 s" in reason
+    assert "out of memory" not in reason
+
+
+def test_three_hanging_trials_in_a_row_do_not_stop_the_search(start: Start, folder: Path) -> None:
+    hangs = [[{"act": "hang"}]] * 3
+    cancel = dict.fromkeys(range(3), Decision.STOP)
+    feed = Trials(folder, *hangs, [{"epochs": 1}], cancel=cancel)
+    start(grace_s=0.1).run(feed)
+    assert feed.outcomes == {
+        **{(number, 0): Outcome.PRUNED for number in range(3)},
+        (3, 0): Outcome.COMPLETE,
+    }
+
+
+def test_cancelled_trial_that_leaves_does_not_doom_the_others_of_its_job(
+    start: Start, folder: Path
+) -> None:
+    long = {"epochs": 6, "epoch_s": 0.2}
+    feed = Trials(folder, [long, long], cancel={0: Decision.STOP})
+    start(grace_s=0.6).run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.PRUNED, (1, 0): Outcome.COMPLETE}
+
+
+def test_report_after_the_end_is_answered_and_not_passed_on(start: Start, folder: Path) -> None:
+    feed = Trials(folder, [{"epochs": 2}], [{"epochs": 1}])
+    start(SaysAfterTheEnd()).run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.COMPLETE, (1, 0): Outcome.COMPLETE}
+    assert {key.trial: steps for key, steps in feed.reports.items()} == {0: [1, 2], 1: [1]}
+
+
+def test_output_of_a_trial_lies_in_its_own_log_and_in_no_other(
+    start: Start, folder: Path, tmp_path: Path
+) -> None:
+    jobs = [[{"act": "print"}] for _ in range(3)]
+    backend = start()
+    backend.run(Trials(folder, *jobs))
+    backend.close()
+    for number in range(3):
+        log = (folder / f"trial-{number}" / "log.txt").read_text()
+        for how in ("printed", "complained", "written", "buffered in C"):
+            assert log.count(f"{how} by trial {number}\n") == 1
+        assert log.count("by trial") == 4
+    assert "by trial" not in (tmp_path / "logs" / "worker-0.log").read_text()
+
+
+def test_traceback_of_a_failed_trial_lies_in_its_log(start: Start, folder: Path) -> None:
+    feed = Trials(folder, [{"act": "raise"}])
+    start().run(feed)
+    assert "ValueError: the learning rate is" in (folder / "trial-0" / "log.txt").read_text()
+    assert feed.ending(0).reason == "ValueError: the learning rate is"
+
+
+def test_close_while_a_trial_runs_leaves_no_worker_behind(start: Start, folder: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    backend = start(slots=2)
+    feed = Trials(folder, [{"epochs": 9, "epoch_s": 0.1}], [{"act": "hang"}], on_report=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        backend.run(feed)
+    workers = psutil.Process().children(recursive=True)
+    assert len(workers) == 2
+    began = time.monotonic()
+    backend.close()
+    assert time.monotonic() - began < 3
+    assert psutil.wait_procs(workers, timeout=1)[1] == []
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from runner.backends import LocalBackend
+from runner.trial import Lease
+from tests.backends.feeds import Trials
+from tests.objectives import Scripted
+
+folder = Path(sys.argv[1])
+backend = LocalBackend(Scripted(), [Lease(0), Lease(1)], logs=folder)
+jobs = [[{"epochs": 1000, "epoch_s": 0.1}], [{"act": "hang"}]]
+backend.run(Trials(folder, *jobs, on_report=lambda *_: print("reported", flush=True)))
+"""
+
+
+def test_driver_killed_leaves_no_worker_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "reported\n"
+        workers = psutil.Process(driver.pid).children(recursive=True)
+        assert len(workers) == 2
+        driver.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert alive == []
