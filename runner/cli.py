@@ -96,6 +96,9 @@ def _add_search_commands(commands: Any) -> None:
     _add_experiment(train)
     train.add_argument("--trial", type=int, metavar="N", help="reproduce trial N of the study")
     train.add_argument("--output", metavar="FILE", help="also copy the weights there")
+    train.add_argument(
+        "--half", action="store_true", help="write --output in 16 bits: half the size"
+    )
     _add_json(train)
 
 
@@ -215,7 +218,8 @@ def _train(options: argparse.Namespace) -> int:
         overrides=options.overrides,
         trial=options.trial,
         output=None if options.output is None else Path(options.output),
-        say=_quiet if options.json else print,
+        is_half=options.half,
+        say=_quiet if options.json else _say,
     )
     if options.json:
         _print_json(result)
@@ -313,7 +317,7 @@ def _promote(options: argparse.Namespace) -> int:
         alias=options.alias,
         name=options.name,
         is_compared=not options.without_comparison,
-        say=_quiet if options.json else print,
+        say=_quiet if options.json else _say,
     )
     if options.json:
         _print_json(asdict(promotion))
@@ -337,7 +341,7 @@ def _predict(options: argparse.Namespace) -> int:
         options.model,
         options.images,
         trial=options.trial,
-        say=_quiet if options.json else print,
+        say=_quiet if options.json else _say,
     )
     if options.json:
         _print_json(rows)
@@ -378,6 +382,11 @@ def study_name(text: str) -> str:
 
         return load_experiment(text).name
     return text
+
+
+def _say(text: str) -> None:
+    """A line at once, also into a pipe or a file."""
+    print(text, flush=True)
 
 
 def _quiet(text: str) -> None:

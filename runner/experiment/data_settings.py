@@ -45,6 +45,10 @@ class CommonDataSettings(BaseModel):
         description="Stratified by label; examples of one group and exact duplicates stay on one "
         "side.",
     )
+    classes: Annotated[tuple[Text, ...], Field(strict=False, min_length=2)] | None = Field(
+        None,
+        description="Use only the examples of these classes, in this order; null: all classes.",
+    )
     max_unreadable: float = Field(
         0.01,
         ge=0,

@@ -6,9 +6,7 @@ import torch
 
 from runner.promotion.gate import Evaluation
 from runner.promotion.weights import Candidate
-from runner.trial.bench import Bench, predict_outputs
-from runner.trial.checkpoint import load_weights_file
-from runner.trial.precision import choose_numerics
+from runner.trial import Bench, choose_numerics, load_weights_file, predict_outputs
 
 
 def evaluate_on_test(candidate: Candidate, bench: Bench) -> tuple[Evaluation, dict[str, Any]]:

@@ -12,8 +12,7 @@ from runner.promotion.promote import image_model_of
 from runner.promotion.weights import get_candidate
 from runner.study import read_study
 from runner.tracking import Tracking, connect
-from runner.trial.bench import Bench
-from runner.trial.checkpoint import load_weights_file
+from runner.trial import Bench, load_weights_file
 
 Say = Callable[[str], None]
 

@@ -28,8 +28,7 @@ from runner.promotion.packaging import ImageModel, log_image_model, register_ima
 from runner.promotion.weights import Candidate, get_candidate
 from runner.study import read_study
 from runner.tracking import Tracking, connect
-from runner.trial.bench import Bench
-from runner.trial.checkpoint import load_weights_file
+from runner.trial import Bench, load_weights_file
 
 Say = Callable[[str], None]
 TAG_LOOK = "runner.look"

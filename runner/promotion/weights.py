@@ -7,10 +7,9 @@ from tempfile import mkdtemp
 
 from runner.errors import NotFound, TrialFailed
 from runner.experiment import Experiment, Store
-from runner.study import StudyRecord, TrialRecord, best_trials, trial_folder
+from runner.study import WEIGHTS, StudyRecord, TrialRecord, best_trials, trial_folder
 from runner.tracking import Tracking, read_trials
-from runner.trial import Attempt, FineTune, Job, Lease, Outcome, TrialSpec
-from runner.trial.checkpoint import WEIGHTS
+from runner.trial import Attempt, FineTune, Job, Lease, Outcome, Printed, TrialSpec, run_alone
 
 Say = Callable[[str], None]
 # Where a search leaves the weights of its best trials in their MLflow runs.
@@ -91,8 +90,6 @@ def _from_mlflow(tracking: Tracking, run_id: str) -> Path | None:
 
 def _make_again(store: Store, experiment: Experiment, trial: TrialRecord, *, say: Say) -> Path:
     """Train a trial again; the same seed, device and thread count give the same weights."""
-    from runner.trial.standalone import Printed, run_alone
-
     if trial.outcome is not Outcome.COMPLETE:
         raise NotFound(
             f"trial {trial.number} ended as {trial.state}, so it has no weights; choose a "

@@ -1,14 +1,12 @@
 """One training outside of any search: an experiment's own recipe, or a trial's again."""
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from runner.backends import take_leases
-from runner.backends.leases import available_devices
+from runner.backends import available_devices, take_leases
 from runner.errors import NotFound, TrialFailed
 from runner.experiment import Experiment, Store, load_experiment
 from runner.study.environment import code_version, package_versions
@@ -41,6 +39,7 @@ def train(
     overrides: Sequence[str] = (),
     trial: int | None = None,
     output: Path | None = None,
+    is_half: bool = False,
     say: Say = print,
 ) -> dict[str, Any]:
     """Train once and record it as an MLflow run of its own.
@@ -51,6 +50,7 @@ def train(
         overrides: Settings on top of the file.
         trial: Reproduce this trial: its parameters, seed, device and thread count.
         output: Where to copy the best epoch's weights.
+        is_half: Write that copy in 16-bit floats.
         say: Takes one line an epoch.
     Returns:
         Outcome, value, best epoch, metrics by epoch, MLflow run id, weights file.
@@ -68,7 +68,9 @@ def train(
         raise TrialFailed(f"{ending.outcome}: {ending.reason} (MLflow run {run_id})")
     weights = Path(spec.folder) / WEIGHTS
     if output is not None:
-        shutil.copyfile(weights, output)
+        from runner.trial import copy_weights
+
+        copy_weights(weights, output, is_half=is_half)
     if again is not None:
         same = "the same" if ending.value == again.value else f"not the same: {again.value}"
         say(f"trial {again.number} again: {ending.value}, in the study it is {same}")

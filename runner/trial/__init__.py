@@ -1,7 +1,10 @@
 """One trial: jobs and their endings, the fine-tuning objective, the training loop.
 
-Cheap to import: torch is imported by the modules that train, inside the workers.
+Cheap to import: what needs torch (`Bench`, the weights' files, ...) is imported on first use.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from runner.trial.boundary import run_job
 from runner.trial.job import (
@@ -22,8 +25,22 @@ from runner.trial.objective import FineTune
 from runner.trial.seeding import derive_seed, seed_everything
 from runner.trial.standalone import Printed, run_alone
 
+if TYPE_CHECKING:
+    from runner.trial.bench import Bench, predict_outputs
+    from runner.trial.checkpoint import copy_weights, load_weights_file
+    from runner.trial.precision import choose_numerics
+
+_HEAVY = {
+    "Bench": "bench",
+    "predict_outputs": "bench",
+    "choose_numerics": "precision",
+    "copy_weights": "checkpoint",
+    "load_weights_file": "checkpoint",
+}
+
 __all__ = [
     "Attempt",
+    "Bench",
     "Channel",
     "Decision",
     "Ending",
@@ -37,8 +54,18 @@ __all__ = [
     "Printed",
     "Report",
     "TrialSpec",
+    "choose_numerics",
+    "copy_weights",
     "derive_seed",
+    "load_weights_file",
+    "predict_outputs",
     "run_alone",
     "run_job",
     "seed_everything",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HEAVY:
+        return getattr(import_module(f"runner.trial.{_HEAVY[name]}"), name)
+    raise AttributeError(f"module 'runner.trial' has no attribute {name!r}")

@@ -1,0 +1,108 @@
+"""The plug is pulled: the same command goes on, and the result is the same."""
+
+import json
+import signal
+
+import pytest
+
+from runner.experiment import Store
+from runner.study import StudyRecord, read_study
+from runner.tracking import RunStatus, connect, read_trials
+from tests.end_to_end.conftest import Terminal, read_until, wait_until, workers_of
+
+pytestmark = pytest.mark.slow
+
+
+def outcomes(terminal: Terminal) -> list[tuple]:
+    """What must not depend on interruptions."""
+    record = StudyRecord.read(terminal.folder / "store" / "studies" / "tiny" / "1")
+    return [(t.number, t.state, dict(t.params), t.value, t.best_epoch) for t in record.trials()]
+
+
+def steps_in_mlflow(terminal: Terminal) -> dict[int, list[int]]:
+    """Epochs of every trial's accuracy in MLflow, doubles included."""
+    store = Store(terminal.folder / "store")
+    tracking = connect(None, store)
+    record = read_study(store, "tiny")
+    runs = read_trials(tracking, record.study_id)
+    assert [run.status for run in runs] == [RunStatus.FINISHED] * len(runs)
+    assert len({run.number for run in runs}) == len(runs)
+    return {
+        run.number: [
+            point.step for point in tracking.metric_history(run.run_id, "validation/accuracy")
+        ]
+        for run in runs
+    }
+
+
+def test_killed_search_goes_on_to_the_same_trials_as_an_uninterrupted_one(tmp_path, terminal):
+    whole = Terminal(tmp_path / "whole")
+    whole.folder.mkdir()
+    (whole.folder / "tiny.yaml").write_text((terminal.folder / "tiny.yaml").read_text())
+    assert whole.run("search", "tiny.yaml", "--plain")[0] == 0
+
+    killed = terminal.start("search", "tiny.yaml", "--plain")
+    read_until(killed, lambda line: "trial 1 begins" in line)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    wait_until(lambda: not workers_of(terminal.folder))
+    code, status = terminal.run("status", "tiny")
+    assert code == 0
+    assert "1 complete, 1 waiting (interrupted)" in status
+    code, output = terminal.run("search", "tiny.yaml", "--plain")
+
+    assert code == 0, output
+    assert "trial 1 goes on" in output
+    assert outcomes(terminal) == outcomes(whole)
+    assert steps_in_mlflow(terminal) == {n: [1, 2, 3] for n in range(4)}
+
+
+def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
+    search = terminal.start("search", "tiny.yaml", "--plain")
+    read_until(search, lambda line: "trial 1 begins" in line)
+
+    search.send_signal(signal.SIGINT)
+    rest, _ = search.communicate(timeout=60)
+
+    assert search.returncode == 130, rest
+    assert "stopped: interrupted by Ctrl-C" in rest
+    assert not workers_of(terminal.folder)
+    code, output = terminal.run("search", "tiny.yaml", "--plain")
+    assert code == 0, output
+    assert [state for _, state, *_ in outcomes(terminal)] == ["complete"] * 4
+
+
+def test_other_terminals_can_stop_and_enqueue(terminal):
+    search = terminal.start("search", "tiny.yaml", "--plain")
+    read_until(search, lambda line: "trial 0 begins" in line)
+    assert terminal.run("search", "tiny.yaml")[0] == 5  # locked
+    code, said = terminal.run("enqueue", "tiny", "learning_rate=0.02", "freeze_depth=1")
+    assert (code, said.strip()) == (0, "the search will try it next")
+    code, said = terminal.run("enqueue", "tiny", "learning_rate=7")
+    assert code == 5
+    assert "learning_rate: must lie between 0.001 and 0.1, not 7" in said
+
+    code, said = terminal.run("stop", "tiny")
+    rest, _ = search.communicate(timeout=60)
+    assert code == 0, said
+    assert search.returncode == 130, rest
+
+    assert terminal.run("search", "tiny.yaml", "--plain")[0] == 0
+    tried = [params for _, _, params, *_ in outcomes(terminal)]
+    assert tried.count({"learning_rate": 0.02, "freeze_depth": 1}) == 1
+
+
+def test_changed_settings_are_refused_and_new_begins_the_next_study(terminal):
+    assert terminal.run("search", "tiny.yaml", "--set", "search.trials=1")[0] == 0
+
+    change = ("--set", "train.batch_size=16", "--set", "search.trials=1")
+    code, said = terminal.run("search", "tiny.yaml", *change)
+    assert code == 5
+    assert "train.batch_size: 32 -> 16" in said
+    assert "--new" in said
+    assert "Traceback" not in said
+
+    assert terminal.run("search", "tiny.yaml", "--new", *change)[0] == 0
+    code, listed = terminal.run("studies", "--json")
+    assert code == 0
+    assert [study["reference"] for study in json.loads(listed)] == ["tiny:1", "tiny:2"]
