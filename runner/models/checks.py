@@ -162,11 +162,14 @@ def _size_problems(
         return [ModelProblem(key, rule, arguments.get("img_size", name))]
     try:
         with torch.no_grad():
-            model.eval()(torch.empty(2, 3, side, side, device="meta"))
+            logits = model.train()(torch.empty(2, 3, side, side, device="meta"))
     except _BAD_VALUES as err:
         rule = f"{name} cannot take images of {side} x {side} pixels: {_first_line(err)}"
         key = _SIZE_KEY if image_size is not None else "model.arguments"
         return [ModelProblem(key, rule, side)]
+    if not isinstance(logits, torch.Tensor):
+        rule = "in training it gives more than class scores (auxiliary logits, say): not supported"
+        return [ModelProblem("model.name", rule, name)]
     return []
 
 

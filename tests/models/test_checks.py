@@ -53,6 +53,15 @@ def test_check_model_bare_encoder_is_refused() -> None:
     )
 
 
+def test_check_model_with_other_outputs_in_training_is_refused() -> None:
+    (problem,) = _check("inception_v3", arguments={"aux_logits": True})
+    assert problem == ModelProblem(
+        "model.name",
+        "in training it gives more than class scores (auxiliary logits, say): not supported",
+        "inception_v3",
+    )
+
+
 def test_check_model_every_problem_comes_at_once() -> None:
     problems = _check(
         weights="gone.safetensors",
