@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 BUSY_GPU_SHARE = 0.25
 # More CPU slots than this gain nothing: each holds its own copy of the libraries and weights.
 MAX_CPU_SLOTS = 4
+# A driver that hangs must not hang the search before it has begun.
+NVIDIA_SMI_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -50,26 +52,57 @@ def cuda_devices() -> list[Device]:
     Respects CUDA_VISIBLE_DEVICES: a device not in it is not listed, and the names count the
     visible ones from 0.
     """
+    rows = _visible_of(_nvidia_smi(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return [
+        Device(f"cuda:{number}", uuid, uuid, _share(used, total))
+        for number, (_, uuid, used, total) in enumerate(rows)
+    ]
+
+
+def _nvidia_smi() -> list[list[str]]:
+    """Index, UUID, memory used and memory there (MiB) of every GPU, as text."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["--query-gpu=index,uuid,memory.used,memory.total", "--format=csv,noheader,nounits"]
-    answer = subprocess.run(
-        ["nvidia-smi", *query], capture_output=True, text=True, timeout=30, check=False
-    )
-    if answer.returncode != 0:
-        logger.warning("nvidia-smi failed, no GPU is used: %s", answer.stderr.strip())
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", *query], capture_output=True, text=True, timeout=NVIDIA_SMI_S
+        )
+    except subprocess.TimeoutExpired:
+        logger.warning("no GPU is used: nvidia-smi did not answer within %g s", NVIDIA_SMI_S)
         return []
-    rows = [
-        [cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line
-    ]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        wanted = [name for name in visible.split(",") if name]
-        rows = [row for name in wanted for row in rows if name in (row[0], row[1])]
-    return [
-        Device(f"cuda:{number}", uuid, uuid, float(used) / float(total))
-        for number, (_, uuid, used, total) in enumerate(rows)
-    ]
+    if answer.returncode != 0:
+        # Without its driver it complains on standard output.
+        said = answer.stderr.strip() or answer.stdout.strip()
+        logger.warning("no GPU is used: %s", said)
+        return []
+    return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
+
+
+def _visible_of(rows: list[list[str]], visible: str | None) -> list[list[str]]:
+    """The rows that CUDA_VISIBLE_DEVICES shows: indices, or UUIDs that may be abbreviated.
+
+    As in CUDA itself, nothing after an entry that names no device is visible.
+    """
+    if visible is None:
+        return rows
+    shown = []
+    for name in visible.split(","):
+        wanted = name.strip()
+        is_uuid = wanted.startswith("GPU-")
+        found = [r for r in rows if (r[1].startswith(wanted) if is_uuid else r[0] == wanted)]
+        if not found:
+            break
+        shown.append(found[0])
+    return shown
+
+
+def _share(used: str, total: str) -> float:
+    try:
+        return float(used) / float(total)
+    except ValueError:
+        # GPUs that share the machine's memory report none of their own: "[N/A]".
+        return 0.0
 
 
 def usable_cores() -> int:
@@ -105,8 +138,8 @@ def named_devices(names: Sequence[str]) -> list[Device]:
     for number, name in enumerate(names):
         if name == "cpu" or name.startswith("cpu:"):
             devices.append(Device(f"cpu:{number}", f"cpu-slot-{number}"))
-        elif name in known:
-            devices.append(known[name])
+        elif (full := "cuda:0" if name == "cuda" else name) in known:
+            devices.append(known[full])
         else:
             there = ", ".join([*known, "cpu"])
             raise NoSuchDevice(
@@ -140,10 +173,10 @@ def take_leases(devices: Sequence[Device], *, slots: int | None, is_explicit: bo
         devices: Which to try, in order.
         slots: How many trials to run at once at most; None for one a device.
         is_explicit: Whether the user named the devices; then a GPU that other programs use is
-            taken all the same.
+            taken all the same, and more slots than devices share them.
     Raises:
         NoSuchDevice: If all GPUs are leased by other searches or in use. A CPU slot is always
-            given: when all are leased, one is shared, and a note says so.
+            given: when all are leased, one is shared, with one thread, and a note says so.
     """
     held: list[tuple[Device, IO[str]]] = []
     notes: list[str] = []
@@ -157,20 +190,25 @@ def take_leases(devices: Sequence[Device], *, slots: int | None, is_explicit: bo
             notes.append(f"{device.name} is leased by another search")
         else:
             held.append((device, lock))
-    if not held and devices[0].name.startswith("cpu"):
-        notes.append("every CPU slot is leased by other searches: sharing one")
-        return Leases(tuple(_lease_all([devices[0]])), tuple(notes))
+    if not held and (cpu := next((d for d in devices if d.name.startswith("cpu")), None)):
+        notes.append("every CPU slot is leased by other searches: sharing one, with one thread")
+        return Leases(tuple(_lease_all([cpu], cores=1)), tuple(notes))
     if not held:
         raise NoSuchDevice(
             f"no device is free: {'; '.join(notes)}. Wait, or name devices with "
             "--set search.devices=[cpu]"
         )
-    leases = tuple(_lease_all([device for device, _ in held]))
+    taken = [device for device, _ in held]
+    if is_explicit and limit > len(devices):
+        count = limit * len(taken) // len(devices)
+        notes.append(f"{count} slots share {', '.join(device.name for device in taken)}")
+        taken = [taken[number % len(taken)] for number in range(count)]
+    leases = tuple(_lease_all(taken, cores=usable_cores()))
     return Leases(leases, tuple(notes), [lock for _, lock in held])
 
 
-def _lease_all(devices: Sequence[Device]) -> Iterator[Lease]:
-    threads = max(1, usable_cores() // len(devices))
+def _lease_all(devices: Sequence[Device], *, cores: int) -> Iterator[Lease]:
+    threads = max(1, cores // len(devices))
     for slot, device in enumerate(devices):
         if device.visible:
             shown = {"CUDA_VISIBLE_DEVICES": device.visible}
@@ -182,13 +220,24 @@ def _lease_all(devices: Sequence[Device]) -> Iterator[Lease]:
 
 
 def _try_lock(device: Device) -> IO[str] | None:
-    folder = Path(tempfile.gettempdir()) / "runner-leases"
-    folder.mkdir(mode=0o777, parents=True, exist_ok=True)
-    path = folder / f"{device.identity}.lock"
-    lock = path.open("a")
+    lock = _lock_file(f"{device.identity}.lock").open()
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
         return None
     return lock
+
+
+def _lock_file(name: str) -> Path:
+    """A file that every user of this machine may open, and so lock."""
+    folder = Path(tempfile.gettempdir()) / "runner-leases"
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        # As for the temporary folder itself: everyone may add, only owners may remove.
+        folder.chmod(0o1777)
+    path = folder / name
+    if not path.exists():
+        path.touch(mode=0o644)
+        path.chmod(0o644)
+    return path

@@ -57,9 +57,13 @@ class _SocketChannel:
         return self._decisions.get(key, Decision.CONTINUE)
 
     def _receive(self) -> tuple[str, Attempt, Decision]:
-        message = self._connection.recv()
+        try:
+            message = self._connection.recv()
+        except EOFError:
+            message = ("quit", None)
         if message[0] == "quit":
-            raise SystemExit
+            # Not an Exception: the trial has not failed, its driver has left it.
+            raise SystemExit(f"the driver has gone: process {os.getpid()} leaves")
         answer: tuple[str, Attempt, Decision] = message
         return answer
 
