@@ -4,6 +4,7 @@ The verbs of the command line are functions here too: `runner.search("resnet_cat
 They are imported on first use, because torch and MLflow take seconds to import.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -15,7 +16,5 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from runner import api
-
-        return getattr(api, name)
+        return getattr(import_module("runner.api"), name)
     raise AttributeError(f"module 'runner' has no attribute {name!r}")
