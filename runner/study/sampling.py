@@ -8,7 +8,8 @@ writes the result to the durable study in one go.
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # How often a setting that has already been tried is drawn again before it is accepted: small
 # spaces of choices would otherwise burn their budget on repeats.
 REDRAWS = 10
+# A space of no more settings than this is listed, to find one that is left when redraws do not.
+MAX_LISTED = 1000
 # A sampler's own bookkeeping travels in the trial under this system attribute.
 STATE_ATTRIBUTE = "runner:sampler_state"
 MEMORY_CONSTRAINT = "memory"
@@ -70,7 +73,7 @@ class Sampling:
         )
         self._live: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
-        self._grid_taken = 0
+        self._listed = _listed(space)
 
     def learn(self, trial: "optuna.trial.FrozenTrial") -> None:
         """Take over a trial of the durable study, in the order of their numbers.
@@ -80,7 +83,11 @@ class Sampling:
         import optuna
 
         state = dict(trial.system_attrs.get(STATE_ATTRIBUTE, {}))
-        self._remember(trial.params, state)
+        self._seen.add(_signature(trial.params))
+        for _ in range(state.get("discarded", 0)):
+            # Some samplers' random numbers depend on how many trials there are.
+            failed = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
+            self._mirror.add_trial(failed)
         for key, value in state.get("study", {}).items():
             self._mirror._storage.set_study_system_attr(self._mirror._study_id, key, value)
         frozen = optuna.trial.create_trial(
@@ -99,24 +106,30 @@ class Sampling:
     def ask(self, number: int) -> Proposal | None:
         """The next trial's proposal; None when a grid is used up."""
         if self._sampler == "grid":
-            point = next(islice(self._space.grid(), self._grid_taken, None), None)
-            return None if point is None else self._fix(number, point, {"grid": True})
-        for draw in range(REDRAWS):
+            points = (p for p in self._space.grid() if _signature(p) not in self._seen)
+            point = next(points, None)
+            return None if point is None else self._keep(self._draw(number, 0, point))
+        left = self._left()
+        is_used_up = left is not None and not left
+        for draw in range(0 if is_used_up else REDRAWS):
             proposal = self._draw(number, draw)
-            is_last = draw == REDRAWS - 1
-            if is_last or _signature(proposal.params) not in self._seen:
-                break
+            if _signature(proposal.params) not in self._seen:
+                return self._keep(proposal, discarded=draw)
             self._forget(number)
-        self._remember(proposal.params, {})
-        return proposal
+        chosen = left[derive_seed(self._seed, "left", number) % len(left)] if left else None
+        proposal = self._draw(number, REDRAWS, chosen)
+        return self._keep(proposal, discarded=0 if is_used_up else REDRAWS)
 
     def given(self, number: int, params: Mapping[str, Any]) -> Proposal:
         """The proposal for a setting that a person gave; what it leaves out is sampled."""
-        return self._fix(number, self._space.as_point(params), {})
+        return self._keep(self._draw(number, 0, self._space.as_point(params)))
 
     def report(self, number: int, step: int, value: float) -> None:
-        """A rung's value, which samplers use for pruned trials."""
-        if number in self._live:
+        """A rung's value, which samplers use for pruned trials; one already there stays."""
+        if number not in self._live:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             self._live[number].report(value, step)
 
     def tell(self, number: int, trial: "optuna.trial.FrozenTrial") -> None:
@@ -129,20 +142,26 @@ class Sampling:
         values = trial.values if trial.value is not None else None
         self._mirror._storage.set_trial_state_values(live._trial_id, trial.state, values)
 
-    def _fix(self, number: int, point: Mapping[str, Any], state: dict[str, Any]) -> Proposal:
-        proposal = self._draw(number, 0, point)
-        self._remember(proposal.params, state)
-        attrs = {**proposal.system_attrs}
-        attrs[STATE_ATTRIBUTE] = {**attrs.get(STATE_ATTRIBUTE, {}), **state}
+    def _left(self) -> list[Mapping[str, Any]] | None:
+        """The settings of a small space that no trial has had; None if they cannot be listed."""
+        if self._listed is None:
+            return None
+        return [point for point in self._listed if _signature(point) not in self._seen]
+
+    def _keep(self, proposal: Proposal, *, discarded: int = 0) -> Proposal:
+        """A proposal as it is given out, with what a restarted driver must know."""
+        self._seen.add(_signature(proposal.params))
+        if not discarded:
+            return proposal
+        state = {**proposal.system_attrs.get(STATE_ATTRIBUTE, {}), "discarded": discarded}
+        attrs = {**proposal.system_attrs, STATE_ATTRIBUTE: state}
         return Proposal(proposal.params, proposal.distributions, attrs)
 
     def _draw(self, number: int, draw: int, given: Mapping[str, Any] | None = None) -> Proposal:
         study = self._mirror
-        study.sampler = self._make_sampler(derive_seed(self._seed, "ask", number, draw))
         before = self._study_attributes()
-        with warnings.catch_warnings():
-            # Optuna's advice about mixing samplers is for those who choose them by hand.
-            warnings.simplefilter("ignore")
+        with _without_advice():
+            study.sampler = self._make_sampler(derive_seed(self._seed, "ask", number, draw))
             if given is not None:
                 study.enqueue_trial(dict(given))
             trial = study.ask()
@@ -191,10 +210,6 @@ class Sampling:
             )
         return independent
 
-    def _remember(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-        self._seen.add(_signature(params))
-        self._grid_taken += bool(state.get("grid"))
-
 
 def _suggest(trial: "optuna.Trial", name: str, parameter: Parameter) -> Any:
     match parameter:
@@ -209,4 +224,30 @@ def _suggest(trial: "optuna.Trial", name: str, parameter: Parameter) -> Any:
 
 
 def _signature(params: Mapping[str, Any]) -> str:
-    return json.dumps(dict(params), sort_keys=True, default=str)
+    """The same text for the same setting; 0.7999999999999999 is 0.8 after so many steps of 0.1."""
+    rounded = {k: float(f"{v:.10g}") if isinstance(v, float) else v for k, v in params.items()}
+    return json.dumps(rounded, sort_keys=True, default=str)
+
+
+def _listed(space: Space) -> list[dict[str, Any]] | None:
+    """Every setting of a small space; None for a large one, or one that cannot be counted."""
+    try:
+        settings = list(islice(space.grid(), MAX_LISTED + 1))
+    except ValueError:
+        return None
+    return settings if len(settings) <= MAX_LISTED else None
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep back Optuna's advice about samplers: it is for those who choose them by hand."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
