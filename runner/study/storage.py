@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 JOURNAL = "journal.log"
 LOCK = "lock"
 ARCHIVED = "archived"
+# Others look whether a study is locked by locking it themselves for a moment.
+LOOKED_AT_S = 0.5
 
 
 class _KernelLocked:
@@ -55,8 +58,16 @@ def study_numbers(studies: Path, name: str) -> list[int]:
     return sorted(
         int(entry.name)
         for entry in folder.iterdir()
-        if entry.name.isdigit() and (entry / JOURNAL).exists()
+        if entry.name.isdecimal() and _has_begun(entry / JOURNAL)
     )
+
+
+def _has_begun(journal: Path) -> bool:
+    """Whether a study was written at all; a kill may come before its first record is whole."""
+    if not journal.exists():
+        return False
+    with journal.open("rb") as file:
+        return file.readline().endswith(b"\n")
 
 
 def existing_study_folder(studies: Path, reference: str) -> Path:
@@ -67,7 +78,8 @@ def existing_study_folder(studies: Path, reference: str) -> Path:
     """
     name, _, number = reference.partition(":")
     numbers = study_numbers(studies, name)
-    if not numbers or (number and (not number.isdigit() or int(number) not in numbers)):
+    wanted = int(number) if number.isdecimal() else None
+    if not name or not numbers or (number and wanted not in numbers):
         there = sorted(
             f"{entry.name}:{n}"
             for entry in (studies.iterdir() if studies.is_dir() else ())
@@ -75,7 +87,7 @@ def existing_study_folder(studies: Path, reference: str) -> Path:
         )
         known = f"there are {', '.join(there)}" if there else "none has been begun here"
         raise NotFound(f"no study {reference!r} under {studies}; {known}")
-    return studies / name / (number or str(numbers[-1]))
+    return studies / name / str(numbers[-1] if wanted is None else wanted)
 
 
 def trial_folder(folder: Path, number: int) -> Path:
@@ -92,9 +104,7 @@ def study_lock(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock: IO[str] = (folder / LOCK).open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not _has_taken(lock, within_s=LOOKED_AT_S):
         lock.seek(0)
         holder = lock.read().strip() or "another process"
         lock.close()
@@ -102,14 +112,29 @@ def study_lock(folder: Path) -> Iterator[None]:
             f"the study in {folder} is being searched by {holder}; watch it with "
             f"`python -m runner status {folder.parent.name}`, end it with "
             f"`python -m runner stop {folder.parent.name}`"
-        ) from error
+        )
     try:
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
         yield
+        # Left standing by a kill or an error, it tells the next command to look after the study.
+        lock.truncate(0)
     finally:
         lock.close()
+
+
+def _has_taken(lock: IO[str], *, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def is_locked(folder: Path) -> bool:
@@ -117,12 +142,24 @@ def is_locked(folder: Path) -> bool:
     path = folder / LOCK
     if not path.exists():
         return False
-    with path.open("a") as lock:
+    with path.open() as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, so that two that look at once do not take each other for a driver.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
     return False
+
+
+def locked_since(folder: Path) -> float:
+    """When the study was locked last, in seconds since 1970."""
+    return (folder / LOCK).stat().st_mtime
+
+
+def is_left_behind(folder: Path) -> bool:
+    """Whether the study's last driver died, or ended with an error, and nobody came after."""
+    path = folder / LOCK
+    return path.exists() and path.stat().st_size > 0 and not is_locked(folder)
 
 
 def open_storage(folder: Path, *, repair: bool) -> "optuna.storages.JournalStorage":
