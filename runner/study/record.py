@@ -232,7 +232,8 @@ class StudyRecord:
             values = None if last is None else [trial.intermediate_values[last]]
             state = TrialState.PRUNED
         elif outcome is Outcome.OUT_OF_MEMORY:
-            Trial(self.study, trial._trial_id).set_constraint(MEMORY_CONSTRAINT, 1.0)
+            if MEMORY_CONSTRAINT not in trial.constraints:
+                Trial(self.study, trial._trial_id).set_constraint(MEMORY_CONSTRAINT, 1.0)
             state, values = TrialState.PRUNED, None
         else:
             state, values = TrialState.FAIL, None
