@@ -178,12 +178,14 @@ def _view(experiment: Experiment, show: str) -> LiveView | PlainView | None:
 
 def _introduce(opened: Search, say: Say) -> None:
     details, record = opened.facts.details, opened.record
-    where = ", ".join(f"{lease.devices[0]} ({lease.threads} threads)" for lease in opened.leases)
+    leases = opened.leases
+    each = f"{leases[0].threads} thread{'s' if leases[0].threads > 1 else ''}"
+    where = f"{len(leases)} x {leases[0].devices[0]} ({each} each)"
     say(
         f"{record.name}:{record.folder.name}: {details['train']} training, "
         f"{details['validation']} validation and {details['test']} test images of "
         f"{len(details['classes'])} classes; {opened.experiment.model.name} "
-        f"({details['weights']}); {len(opened.leases)} slots on {where}"
+        f"({details['weights']}); on {where}"
     )
     if unreadable := details["unreadable"]:
         say(f"{len(unreadable)} images cannot be read and are left out: {', '.join(unreadable)}")

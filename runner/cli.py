@@ -144,10 +144,14 @@ def _add_model_commands(commands: Any) -> None:
     predict.add_argument("model", help="registered name, models:/ or runs:/ URI, or a study")
     predict.add_argument("images", nargs="+", metavar="IMAGE")
     predict.add_argument("--trial", type=int, metavar="N", help="a trial of the study MODEL")
+    predict.add_argument(
+        "--tracking-uri", metavar="URI", help="default: the study's, or the store"
+    )
     _add_json(predict)
     ui = _add(commands, "ui", _ui, "the MLflow UI on the right store")
     ui.add_argument("--port", type=int, default=5000)
     ui.add_argument("--host", default="127.0.0.1")
+    ui.add_argument("--tracking-uri", metavar="URI", help="default: the local store")
     cache = _add(commands, "cache", _cache, "size of the caches, and pruning them")
     cache.add_argument("--prune", metavar="SIZE", help="keep at most SIZE, e.g. 10GB or 0")
     _add_json(cache)
@@ -191,7 +195,8 @@ def _validate(options: argparse.Namespace) -> int:
     else:
         for problem in problems:
             print(problem)
-        print(f"{options.experiment}: {len(problems)} problems" if problems else "valid")
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        print(f"{options.experiment}: {count}" if problems else "valid")
     return ExperimentError.exit_code if problems else 0
 
 
@@ -211,6 +216,12 @@ def _train(options: argparse.Namespace) -> int:
     from runner.experiment import Store
     from runner.study import train
 
+    if options.trial is not None and options.overrides:
+        print(
+            "runner: --set and --trial exclude each other: a trial is reproduced as it was",
+            file=sys.stderr,
+        )
+        return USAGE
     name = options.experiment if options.trial is None else study_name(options.experiment)
     result = train(
         Store.default(),
@@ -326,10 +337,7 @@ def _promote(options: argparse.Namespace) -> int:
         print(promotion.comparison)
     print(f"{promotion.name} version {promotion.version} is now {promotion.alias}")
     print(f"predict:  python -m runner predict {promotion.name} photo.jpg")
-    print(
-        f"serve:    mlflow models serve -m models:/{promotion.name}@{promotion.alias} "
-        "--env-manager local"
-    )
+    print(f"serve:    {promotion.serve_command}")
     return 0
 
 
@@ -341,6 +349,7 @@ def _predict(options: argparse.Namespace) -> int:
         options.model,
         options.images,
         trial=options.trial,
+        uri=options.tracking_uri,
         say=_quiet if options.json else _say,
     )
     if options.json:
@@ -354,7 +363,7 @@ def _ui(options: argparse.Namespace) -> int:
     from runner.experiment import Store
     from runner.tracking import start_ui
 
-    return start_ui(None, Store.default(), port=options.port, host=options.host)
+    return start_ui(options.tracking_uri, Store.default(), port=options.port, host=options.host)
 
 
 def _cache(options: argparse.Namespace) -> int:
@@ -364,7 +373,8 @@ def _cache(options: argparse.Namespace) -> int:
     cache = Store.default().cache
     if options.prune is not None:
         removed = prune_cache(cache, keep_bytes=parse_size(options.prune))
-        print(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
+        say = _quiet if options.json else _say
+        say(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
     entries = cache_entries(cache)
     if options.json:
         _print_json([entry.__dict__ for entry in entries])

@@ -49,6 +49,11 @@ class CommonDataSettings(BaseModel):
         None,
         description="Use only the examples of these classes, in this order; null: all classes.",
     )
+    flip: bool | None = Field(
+        None,
+        description="Whether augmentation may mirror images; null: not for sets of digits, signs "
+        "or text that the runner knows, yes for others. Say false for your own of that kind.",
+    )
     max_unreadable: float = Field(
         0.01,
         ge=0,

@@ -39,7 +39,9 @@ class Recipe(BaseModel):
     weight_decay: float = Field(
         0.01, ge=0, description="Weight decay (biases and normalisation are left out)."
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum; used by `sgd` only.")
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="Momentum of sgd; first beta of adamw and adam."
+    )
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="How the learning rate falls after the warm-up."
     )

@@ -41,11 +41,13 @@ class Champion:
 
     Attributes:
         version: Its version in the registry.
+        run_id: The MLflow run of the trial it came from.
         split: Fingerprint of the split it was trained on.
         evaluation: Its results on that split's test part.
     """
 
     version: str
+    run_id: str
     split: str
     evaluation: Evaluation
 
@@ -83,6 +85,16 @@ def paired_interval(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float
     means = (drawn[:, 2] - drawn[:, 0]) / len(difference)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def require_other_trial(run_id: str, champion: Champion) -> None:
+    """Refuse to promote the champion over itself: nothing would change but the version.
+
+    Raises:
+        PromotionRefused: If the candidate is the champion's own trial.
+    """
+    if champion.run_id == run_id:
+        raise PromotionRefused(f"this trial is the champion already (version {champion.version})")
 
 
 def require_same_split(split: str, champion: Champion) -> None:

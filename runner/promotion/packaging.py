@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,6 +181,8 @@ def save_image_model(
     """
     import mlflow.pyfunc
 
+    # "Validating input example ...": news for nobody.
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         weights, description = Path(folder, "weights.safetensors"), Path(folder, "model.json")
         save_file({name: _plain(tensor) for name, tensor in state.items()}, weights)

@@ -14,6 +14,7 @@ from runner.promotion.gate import (
     Champion,
     Evaluation,
     require_no_worse,
+    require_other_trial,
     require_same_split,
     wilson_interval,
 )
@@ -48,6 +49,7 @@ class Promotion:
         interval: 95 % interval of the test accuracy.
         looks: How often this test split has been looked at, this look included.
         comparison: How it compares with the champion before it; empty if there was none.
+        serve_command: Serves it with plain MLflow.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Promotion:
     interval: tuple[float, float]
     looks: int
     comparison: str
+    serve_command: str
 
 
 def promote(
@@ -98,6 +101,7 @@ def promote(
     split = _require_unchanged(candidate, bench)
     champion = _champion_of(tracking, registered, alias) if is_compared else None
     if champion is not None:
+        require_other_trial(candidate.run_id, champion)
         require_same_split(split, champion)
     look = begin_look(tracking, candidate, split)
     evaluation, report = evaluate_on_test(candidate, bench)
@@ -117,6 +121,8 @@ def promote(
         interval,
         looks,
         comparison,
+        f"MLFLOW_TRACKING_URI={tracking.shown_uri} mlflow models serve "
+        f"-m models:/{registered}@{alias} --env-manager local",
     )
 
 
@@ -154,7 +160,9 @@ def _champion_of(tracking: Tracking, name: str, alias: str) -> Champion | None:
         with TemporaryDirectory() as folder:
             path = tracking.download_artifact(look, EVALUATION_ARTIFACT, Path(folder))
             evaluation = Evaluation(**json.loads(path.read_text())["evaluation"])
-    return Champion(str(version.version), str(version.tags[TAG_SPLIT]), evaluation)
+    return Champion(
+        str(version.version), str(version.run_id), str(version.tags[TAG_SPLIT]), evaluation
+    )
 
 
 def _say_result(

@@ -50,6 +50,12 @@ def enqueue(store: Store, reference: str, params: Mapping[str, Any]) -> str:
     if problems:
         raise StudyError("this setting cannot be tried:\n" + "\n".join(problems))
     post(record.folder, "enqueue", {"params": dict(space.as_point(params))})
+    budget = int(record.attributes["experiment"]["search"]["trials"])
+    if len(record.trials()) >= budget:
+        return (
+            f"kept, but the study has used its {budget} trials: search again with "
+            f"--set search.trials={budget + 1} to have it tried"
+        )
     if is_locked(record.folder):
         return "the search will try it next"
     return "it will be tried when the study is searched again"

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 # A trial whose worker died this often is given up; the trial itself is the likely cause.
 MAX_ATTEMPTS = 3
 INBOX_EVERY_S = 0.5
+SAVE_TIME_EVERY_S = 10.0
 
 
 @dataclass
@@ -95,6 +96,7 @@ class StudyFeed:
         rules: Rules,
         logbook: Logbook,
         listener: Listener,
+        begun_at: float | None = None,
     ) -> None:
         self.record = record
         self._listener = listener
@@ -108,7 +110,8 @@ class StudyFeed:
         self._failures_in_a_row = 0
         self._is_exhausted = False
         self._inbox_seen_s = 0.0
-        self._asked_at = time.time()
+        self._saved_s = budget.used_s
+        self._begun_at = time.time() if begun_at is None else begun_at
         self._taken = {trial.origin for trial in record.trials()}
         self._enqueued: list[inbox.Enqueue] = []
         self._waiting = [trial.number for trial in record.trials() if trial.is_waiting]
@@ -181,6 +184,7 @@ class StudyFeed:
     def cancellations(self) -> Mapping[Attempt, Decision]:
         """See `Feed.cancellations`."""
         self._read_inbox()
+        self._save_time()
         if self.budget.is_time_up:
             self.stop(f"the time of {self.budget.time_s:g} s is used up")
         limit = self._rules.trial_time_s
@@ -215,8 +219,8 @@ class StudyFeed:
             return None
         origin, proposal = self._propose(begun)
         if proposal is None:
+            logger.info("every setting of the grid has been tried")
             self._is_exhausted = True
-            self.stop_reason = self.stop_reason or "every setting of the grid has been tried"
             return None
         self._taken.add(origin)
         seed = derive_seed(self._rules.seed, "trial", begun)
@@ -250,6 +254,12 @@ class StudyFeed:
             self.stop("too many failures in a row")
         self.record.set_attribute("seconds_used", round(self.budget.used_s, 3))
 
+    def _save_time(self) -> None:
+        """Now and then, so that a kill forgets only a little of what was used."""
+        if self.budget.used_s - self._saved_s >= SAVE_TIME_EVERY_S:
+            self._saved_s = self.budget.used_s
+            self.record.set_attribute("seconds_used", round(self._saved_s, 3))
+
     def _read_inbox(self) -> None:
         if time.monotonic() - self._inbox_seen_s < INBOX_EVERY_S:
             return
@@ -264,7 +274,7 @@ class StudyFeed:
                 case inbox.StopStudy(_, asked_at):
                     inbox.settled(self.record.folder, wish)
                     # One that was left for an earlier driver is not for this one.
-                    if asked_at >= self._asked_at:
+                    if asked_at >= self._begun_at:
                         self.stop("stopped from another terminal")
                 case inbox.Enqueue(wish_id):
                     # It stays in the inbox until a trial with its id is in the study.

@@ -15,7 +15,7 @@ from runner.study.storage import (
     study_lock,
     study_numbers,
 )
-from runner.tracking import TAG_OUTCOME, RunStatus, connect, read_trials
+from runner.tracking import TAG_OUTCOME, TAG_STUDY, RunStatus, connect, read_trials
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,17 @@ def _reap_runs(store: Store, record: StudyRecord) -> None:
         return
     tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
     with tracking.answering():
+        client = tracking.client
         for run in read_trials(tracking, record.study_id):
             if run.status == RunStatus.RUNNING:
                 trial = record.trial(run.number)
-                tracking.client.set_tag(run.run_id, TAG_OUTCOME, str(trial.outcome))
-                tracking.client.set_terminated(run.run_id, status=RunStatus.KILLED)
+                client.set_tag(run.run_id, TAG_OUTCOME, str(trial.outcome))
+        # The parent too, and a look at the test split that was cut short.
+        running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
+        for run_id in [
+            r.info.run_id for r in client.search_runs(tracking.experiment_ids(), running)
+        ]:
+            client.set_terminated(run_id, status=RunStatus.KILLED)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -39,12 +40,13 @@ from runner.study.logbook import Logbook
 from runner.study.pruning import make_pruner
 from runner.study.record import StudyRecord
 from runner.study.sampling import Sampling
-from runner.study.storage import study_folder, study_lock
+from runner.study.storage import JOURNAL, study_folder, study_lock
 from runner.tracking import RunStatus, StudyRun, Tracking, connect
 from runner.trial import Facts, FineTune, Lease
 
 logger = logging.getLogger(__name__)
 
+# Content digest of every example, to name what changed.
 MANIFEST = "manifest.json"
 Say = Callable[[str], None]
 
@@ -132,10 +134,12 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         TrackingUnreachable: If MLflow does not answer, at the start or at the end.
     """
     folder = study_folder(store.studies, experiment.name, new=options.new)
+    begun_at = time.time()
     with ExitStack() as stack:
         stack.enter_context(study_lock(folder))
         record = StudyRecord.open(folder, direction=experiment.search.direction)
-        known = record.attributes.get("identity")
+        stack.callback(_forget_unless_begun, record)
+        known = _known_identity(record)
         if known is not None:
             require_same(experiment.name, known["experiment"], experiment.identity())
         pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
@@ -150,7 +154,7 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         _settle_identity(record, experiment, facts)
         study_run, tracking = _open_run(connecting, experiment, record, facts)
         logbook = _open_logbook(experiment, record, facts, study_run)
-        feed = _open_feed(experiment, record, space, logbook, options.listener)
+        feed = _open_feed(experiment, record, space, logbook, options.listener, begun_at)
         search = Search(
             experiment, folder, record, facts, leases.leases, study_run, tracking, feed, backend
         )
@@ -160,6 +164,21 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
             # Workers go first: what they still say is then in the queue that close() delivers.
             backend.close()
             study_run.close(search.status)
+
+
+def _known_identity(record: StudyRecord) -> dict[str, Any] | None:
+    """What the study was begun with, keys that did not exist then at their defaults."""
+    known = record.attributes.get("identity")
+    if known is None:
+        return None
+    begun_with = Experiment.from_resolved(record.attributes["experiment"]).identity()
+    return {"experiment": begun_with, "content": known["content"]}
+
+
+def _forget_unless_begun(record: StudyRecord) -> None:
+    """A search that was refused before its study was anything leaves none behind."""
+    if "identity" not in record.attributes:
+        (record.folder / JOURNAL).unlink(missing_ok=True)
 
 
 def _start_backend(
@@ -196,7 +215,7 @@ def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) 
     """Write what a new study is, or refuse to continue another one."""
     identity = {"experiment": experiment.identity(), "content": dict(facts.fingerprints)}
     manifest = record.folder / MANIFEST
-    known = record.attributes.get("identity")
+    known = _known_identity(record)
     if known is not None:
         detail = ""
         if known["content"].get("data") != identity["content"].get("data"):
@@ -211,6 +230,7 @@ def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) 
         temporary.replace(manifest)
         record.set_attribute("facts", dict(facts.details))
         record.set_attribute("max_freeze_depth", facts.max_freeze_depth)
+        record.set_attribute("experiment", experiment.resolved())
         record.set_attribute("identity", identity)
     # Budget, slots and tracking may differ from one command to the next: the newest counts.
     record.set_attribute("experiment", experiment.resolved())
@@ -276,6 +296,7 @@ def _open_feed(
     space: Space,
     logbook: Logbook,
     listener: Listener,
+    begun_at: float,
 ) -> StudyFeed:
     asked = experiment.search
     record.study.pruner = make_pruner(asked.pruner, longest_trial(experiment, space))
@@ -296,6 +317,7 @@ def _open_feed(
         ),
         logbook=logbook,
         listener=listener,
+        begun_at=begun_at,
     )
 
 

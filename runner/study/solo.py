@@ -1,7 +1,9 @@
 """One training outside of any search: an experiment's own recipe, or a trial's again."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -57,7 +59,23 @@ def train(
     Raises:
         TrialFailed: If the training failed; the run in MLflow has the traceback.
     """
-    experiment, spec, lease, again = _prepare(store, name, overrides, trial)
+    with ExitStack() as stack:
+        experiment, spec, lease, again = _prepare(store, name, overrides, trial, stack)
+        # Before torch looks for devices in this process.
+        os.environ.update(lease.environment)
+        return _train(store, experiment, spec, lease, again, output, is_half, say)
+
+
+def _train(
+    store: Store,
+    experiment: Experiment,
+    spec: TrialSpec,
+    lease: Lease,
+    again: TrialRecord | None,
+    output: Path | None,
+    is_half: bool,
+    say: Say,
+) -> dict[str, Any]:
     inspect_here(experiment, store)
     Path(spec.folder).mkdir(parents=True, exist_ok=True)
     channel = Printed(say)
@@ -85,12 +103,13 @@ def train(
 
 
 def _prepare(
-    store: Store, name: str, overrides: Sequence[str], number: int | None
+    store: Store, name: str, overrides: Sequence[str], number: int | None, stack: ExitStack
 ) -> tuple[Experiment, TrialSpec, Lease, TrialRecord | None]:
     folder = mkdtemp("-train")
     if number is None:
         experiment = load_experiment(name, overrides)
         leases = take_leases(available_devices(1), slots=1, is_explicit=False)
+        stack.callback(leases.close)
         seed = derive_seed(experiment.seed, "trial", 0)
         return experiment, TrialSpec(Attempt(0, 0), {}, seed, folder), leases.leases[0], None
     record = read_study(store, name)

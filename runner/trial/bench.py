@@ -54,6 +54,12 @@ class Bench:
         """The examples."""
         return data.open_source(self.experiment.data, base=self.base, cache=self.store.cache)
 
+    @property
+    def flip(self) -> bool:
+        """Whether augmentation may mirror images."""
+        asked = self.experiment.data.flip
+        return self.source.flip_is_safe if asked is None else asked
+
     @cached_property
     def split(self) -> data.Split:
         """Which example is for training, validation, test."""

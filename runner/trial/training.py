@@ -177,14 +177,12 @@ class Training:
         order = torch.randperm(len(part), generator=generator)
         for start, stop in _batches(len(part), self.recipe.batch_size):
             chosen = order[start:stop]
-            # Sorted, so that reading the memory-mapped file goes forward; the batch is a set.
-            chosen = chosen.sort().values
             pixels = torch.from_numpy(part.pixels[chosen.numpy()])
             images = data.train_batch(
                 pixels.to(device, non_blocking=True),
                 transform=self.bench.transform,
                 augmentation=self.recipe.augmentation,
-                flip=self.bench.source.flip_is_safe,
+                flip=self.bench.flip,
                 generator=generator,
             )
             targets = part.targets[chosen].to(device)
