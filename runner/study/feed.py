@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from runner.backends import NoJob
 from runner.errors import SearchStopped
 from runner.study import inbox
 from runner.study.budget import Budget
+from runner.study.judging import judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
 from runner.study.pruning import is_rung
@@ -30,8 +32,9 @@ from runner.trial import (
 
 logger = logging.getLogger(__name__)
 
-# A trial whose worker died this often is given up; the trial itself is the likely cause.
-MAX_ATTEMPTS = 3
+# A trial whose worker died this often is given up; the trial itself is the likely cause. Fewer
+# than the deaths in a row that end a search, so that such a trial costs only itself.
+MAX_LOSSES = 2
 INBOX_EVERY_S = 0.5
 SAVE_TIME_EVERY_S = 10.0
 
@@ -108,6 +111,7 @@ class StudyFeed:
         self._rules = rules
         self._logbook = logbook
         self._failures_in_a_row = 0
+        self._losses: Counter[int] = Counter()
         self._is_exhausted = False
         self._inbox_seen_s = 0.0
         self._saved_s = budget.used_s
@@ -167,11 +171,10 @@ class StudyFeed:
         running = self._of(key)
         if running is None:
             return
-        if ending.outcome not in (Outcome.COMPLETE, Outcome.FAILED) and running.why:
-            reason = running.why
-            ending = Ending(**{**ending.__dict__, "reason": ending.reason or reason})
+        ending = judged(ending, why=running.why, metric=self._rules.metric)
         evaluation = self._logbook.keep(self.record.folder, key.trial, running.reports, ending)
-        is_given_up = ending.outcome is Outcome.LOST and key.attempt + 1 >= MAX_ATTEMPTS
+        self._losses[key.trial] += ending.outcome is Outcome.LOST
+        is_given_up = ending.outcome is Outcome.LOST and self._losses[key.trial] >= MAX_LOSSES
         if is_given_up:
             self.record.give_up(key.trial, ending)
         else:
@@ -215,11 +218,12 @@ class StudyFeed:
         if self._waiting:
             return self._waiting.pop(0)
         begun = len(self.record.study.get_trials(deepcopy=False))
-        if self._is_exhausted or not self.budget.allows(begun):
+        if not self.budget.allows(begun):
             return None
         origin, proposal = self._propose(begun)
         if proposal is None:
-            logger.info("every setting of the grid has been tried")
+            if not self._is_exhausted:
+                logger.info("every setting of the grid has been tried")
             self._is_exhausted = True
             return None
         self._taken.add(origin)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.study.mlflow_mapping import STATUS, ending_artifacts, ending_tags, history_of
+from runner.study.mlflow_mapping import ending_artifacts, ending_tags, history_of, status_of
 from runner.study.record import StudyRecord, TrialRecord, best_trials
 from runner.study.storage import trial_folder
 from runner.tracking import RunStatus, StudyRun
@@ -80,7 +80,7 @@ class Logbook:
             return
         artifacts = ending_artifacts(trial, evaluation)
         self._study_run.end_trial(
-            number, status=STATUS[trial.outcome], tags=ending_tags(trial), artifacts=artifacts
+            number, status=status_of(trial), tags=ending_tags(trial), artifacts=artifacts
         )
         if trial.outcome is Outcome.COMPLETE:
             best = next(best_trials(record))

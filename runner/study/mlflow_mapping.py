@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runner.study.record import TrialRecord
+from runner.study.record import RESUMABLE, TrialRecord
 from runner.tracking import TAG_OUTCOME, RunStatus
 from runner.trial import Outcome, Report
 
@@ -18,6 +18,14 @@ STATUS = {
     Outcome.OUT_OF_MEMORY: RunStatus.FAILED,
     Outcome.TIMED_OUT: RunStatus.FAILED,
 }
+
+
+def status_of(trial: TrialRecord) -> RunStatus:
+    """What the run of a trial shows that has ended, for good or for now."""
+    if trial.outcome is None:
+        return RunStatus.RUNNING
+    is_given_up = trial.outcome in RESUMABLE and not trial.is_waiting
+    return RunStatus.FAILED if is_given_up else STATUS[trial.outcome]
 
 
 def ending_tags(trial: TrialRecord) -> dict[str, str]:

@@ -151,11 +151,6 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def locked_since(folder: Path) -> float:
-    """When the study was locked last, in seconds since 1970."""
-    return (folder / LOCK).stat().st_mtime
-
-
 def is_left_behind(folder: Path) -> bool:
     """Whether the study's last driver died, or ended with an error, and nobody came after."""
     path = folder / LOCK
