@@ -185,7 +185,7 @@ def _introduce(opened: Search, say: Say) -> None:
         f"{record.name}:{record.folder.name}: {details['train']} training, "
         f"{details['validation']} validation and {details['test']} test images of "
         f"{len(details['classes'])} classes; {opened.experiment.model.name} "
-        f"({details['weights']}); on {where}"
+        f"({Path(opened.experiment.model.weights).name} weights); on {where}"
     )
     if unreadable := details["unreadable"]:
         say(f"{len(unreadable)} images cannot be read and are left out: {', '.join(unreadable)}")

@@ -42,6 +42,7 @@ def publish(search: Search) -> None:
     search.study_run.flush()
     board = board_of(search.record, search.study_run.run_ids)
     page = page_of(search.record)
+    search.study_run.set_tags({"mlflow.note.content": _note(page, board)})
     search.study_run.add_artifacts(
         {
             "leaderboard.html": study_html(page, board),
@@ -65,6 +66,15 @@ def publish(search: Search) -> None:
         weights.unlink(missing_ok=True)
 
 
+def _note(page: StudyPage, board: Leaderboard) -> str:
+    """What the MLflow UI shows as the parent run's description."""
+    lines = [page.description] if page.description else []
+    if board.best is not None and board.best.value is not None:
+        lines.append(f"Best: trial {board.best.number}, {board.metric} {board.best.value:.4f}.")
+    lines.append("The report is leaderboard.html under Artifacts.")
+    return "\n\n".join(lines)
+
+
 def page_of(record: StudyRecord) -> StudyPage:
     """What the HTML page says of a study besides its leaderboard."""
     resolved: Mapping[str, Any] = record.attributes.get("experiment", {})
@@ -73,7 +83,7 @@ def page_of(record: StudyRecord) -> StudyPage:
     if details:
         facts = {
             "model": str(resolved["model"]["name"]),
-            "weights": str(details["weights"]),
+            "weights": Path(resolved["model"]["weights"]).name,
             "data": str(details["source"]),
             "images": f"{details['train']} / {details['validation']} / {details['test']}",
             "search": f"{resolved['search']['sampler']}, {resolved['search']['pruner']}",

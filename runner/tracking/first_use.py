@@ -47,12 +47,34 @@ def open_client(uri: str) -> "MlflowClient":
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _alone(sqlite_file(uri)), _quiet():
+        database = sqlite_file(uri)
+        with _alone(database), _quiet():
+            if database is not None and not _has_content(database):
+                _create_whole(database)
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as err:
         raise unreachable(uri, str(err).strip()) from err
     return client
+
+
+def _has_content(database: Path) -> bool:
+    return database.exists() and database.stat().st_size > 0
+
+
+def _create_whole(database: Path) -> None:
+    """Create a database beside its place and move it there once its schema is whole.
+
+    MLflow's migrations are not one transaction: a kill among them leaves a file that no later
+    start can use ("table _alembic_tmp_params already exists").
+    """
+    from mlflow.tracking import MlflowClient
+
+    new = database.with_name(database.name + ".new")
+    new.unlink(missing_ok=True)
+    uri = f"sqlite:///{new}"
+    MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+    new.replace(database)
 
 
 def ensure_schema(uri: str) -> None:

@@ -40,12 +40,16 @@ class StudyRun:
         experiment_id: The MLflow experiment both kinds of run are in.
         is_new: Whether the parent run was created by this call.
         statuses: Status of each trial's run, as found at opening and as asked for since.
+        found_status: Status of the parent run before it was opened; None for a new one.
+        found_tags: Tags of each trial's run, as found at opening.
     """
 
     run_id: str
     experiment_id: str
     is_new: bool
     statuses: dict[int, RunStatus]
+    found_status: RunStatus | None
+    found_tags: dict[int, dict[str, str]]
     _delivery: Delivery
     _writer: Writer
 
@@ -85,7 +89,16 @@ class StudyRun:
             lambda record, is_retry: delivery.deliver(record, is_retry=is_retry),
             shown_uri=shown_uri,
         )
-        return cls(parent_id, experiment_id, not parents, statuses, delivery, writer)
+        return cls(
+            parent_id,
+            experiment_id,
+            not parents,
+            statuses,
+            RunStatus(parents[0].info.status) if parents else None,
+            {number: dict(run.data.tags) for number, run in children.items()},
+            delivery,
+            writer,
+        )
 
     @property
     def run_ids(self) -> dict[int, str]:
