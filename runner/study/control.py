@@ -10,7 +10,7 @@ from runner.experiment import Experiment, Space, Store
 from runner.study.inbox import post
 from runner.study.reading import read_study
 from runner.study.record import StudyRecord
-from runner.study.storage import ARCHIVED, existing_study_folder, is_locked, study_lock
+from runner.study.storage import ARCHIVED, is_locked, study_lock
 
 STOP_WITHIN_S = 60.0
 
@@ -21,7 +21,7 @@ def stop(store: Store, reference: str, *, trial: int | None = None) -> str:
     Raises:
         NotFound: If nothing of that name is being searched, or that trial is not running.
     """
-    folder = existing_study_folder(store.studies, reference)
+    folder = read_study(store, reference).folder
     if not is_locked(folder):
         raise NotFound(f"the study {reference!r} is not being searched")
     if trial is None:
@@ -73,7 +73,7 @@ def space_of(record: StudyRecord) -> Space:
 
 def archive(store: Store, reference: str) -> str:
     """Put a study away: the next search under its name begins a new one; nothing is removed."""
-    folder = existing_study_folder(store.studies, reference)
+    folder = read_study(store, reference).folder
     with study_lock(folder):
         (folder / ARCHIVED).touch()
     return f"archived {folder.parent.name}:{folder.name}; the next search begins a new study"
@@ -81,7 +81,7 @@ def archive(store: Store, reference: str) -> str:
 
 def delete(store: Store, reference: str) -> str:
     """Remove a study's folder. Its MLflow runs stay; `mlflow gc` is for those."""
-    folder = existing_study_folder(store.studies, reference)
+    folder = read_study(store, reference).folder
     with study_lock(folder):
         shutil.rmtree(folder)
     return f"deleted {folder.parent.name}:{folder.name}; its MLflow runs are kept"

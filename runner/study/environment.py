@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import runner
@@ -39,3 +40,13 @@ def code_version() -> str:
         return runner.__version__
     commit = answer.stdout.strip()
     return f"{runner.__version__}+{commit}" if commit else runner.__version__
+
+
+def provenance_tags(fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Tags that say what a run's results came from: code, packages, data and weights."""
+    versions = package_versions()
+    tags = {
+        "runner.code": code_version(),
+        "runner.packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+    return tags | {f"runner.{name}": value for name, value in fingerprints.items()}

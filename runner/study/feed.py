@@ -14,7 +14,7 @@ from runner.study.budget import Budget
 from runner.study.judging import judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
-from runner.study.pruning import is_rung
+from runner.study.pruning import is_pruned, is_rung
 from runner.study.record import RESUMABLE, StudyRecord
 from runner.study.sampling import Proposal, Sampling
 from runner.study.storage import trial_folder
@@ -161,8 +161,7 @@ class StudyFeed:
         if is_rung(self._rules.pruner, report.step) and not is_last:
             self.record.add_rung(key.trial, report.step, value)
             self._sampling.report(key.trial, report.step, value)
-            study = self.record.study
-            if study.pruner.prune(study, self.record.frozen(key.trial)):
+            if is_pruned(self.record, key.trial, report.step):
                 self._want(running, Decision.STOP, f"pruned at epoch {report.step}")
         return running.decision
 

@@ -5,7 +5,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.study.mlflow_mapping import ending_artifacts, ending_tags, history_of, status_of
+from runner.experiment import Experiment
+from runner.study.environment import provenance_tags
+from runner.study.mlflow_mapping import (
+    ending_artifacts,
+    ending_tags,
+    history_of,
+    is_told,
+    status_of,
+)
 from runner.study.record import StudyRecord, TrialRecord, best_trials
 from runner.study.storage import trial_folder
 from runner.tracking import RunStatus, StudyRun
@@ -92,14 +100,13 @@ class Logbook:
         """Bring MLflow up to the study after a driver died: nothing dead is left RUNNING."""
         for trial in record.trials():
             status = self._study_run.statuses.get(trial.number)
-            has_ended = trial.outcome is not None
-            if not has_ended or status not in (None, RunStatus.RUNNING):
-                continue
-            if status is None and trial.is_waiting:
+            tags = self._study_run.found_tags.get(trial.number, {})
+            is_unknown = trial.outcome is None or (status is None and trial.is_waiting)
+            if is_unknown or is_told(trial, status, tags):
                 continue
             path = trial_folder(record.folder, trial.number) / EVALUATION
             evaluation = json.loads(path.read_text()) if path.exists() else {}
-            if status is None:
+            if status is not RunStatus.RUNNING:
                 self.begin(trial)
             for row in evaluation.get("history", []):
                 self.report(trial.number, _report_of(row))
@@ -109,6 +116,23 @@ class Logbook:
         """Remove the weights of all but the best trials."""
         for trial in list(best_trials(record))[self._keep_weights :]:
             (trial_folder(record.folder, trial.number) / WEIGHTS).unlink(missing_ok=True)
+
+
+def open_logbook(experiment: Experiment, record: StudyRecord, study_run: StudyRun) -> Logbook:
+    """A study's diary; what a dead driver left behind is put right first, in both places."""
+
+    def recipe_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return experiment.recipe(params).model_dump(mode="json")
+
+    logbook = Logbook(
+        study_run,
+        recipe_of=recipe_of,
+        tags=provenance_tags(record.attributes.get("identity", {}).get("content", {})),
+        keep_weights=experiment.tracking.keep_weights,
+    )
+    record.settle()
+    logbook.catch_up(record)
+    return logbook
 
 
 def _report_of(row: Mapping[str, Any]) -> Report:

@@ -8,6 +8,7 @@ from runner.study.record import RESUMABLE, TrialRecord
 from runner.tracking import TAG_OUTCOME, RunStatus
 from runner.trial import Outcome, Report
 
+TAG_ATTEMPT = "runner.attempt"
 STATUS = {
     Outcome.COMPLETE: RunStatus.FINISHED,
     Outcome.PRUNED: RunStatus.KILLED,
@@ -28,9 +29,15 @@ def status_of(trial: TrialRecord) -> RunStatus:
     return RunStatus.FAILED if is_given_up else STATUS[trial.outcome]
 
 
+def is_told(trial: TrialRecord, status: RunStatus | None, tags: Mapping[str, str]) -> bool:
+    """Whether a run shows how its trial ended: the last attempt, and not one before it."""
+    told = tags.get(TAG_OUTCOME), tags.get(TAG_ATTEMPT)
+    return status is status_of(trial) and told == (str(trial.outcome), str(trial.attempt))
+
+
 def ending_tags(trial: TrialRecord) -> dict[str, str]:
     """Tags of a run that has ended (for now): the outcome, the reason, facts about the run."""
-    tags = {TAG_OUTCOME: str(trial.outcome), "runner.attempt": str(trial.attempt)}
+    tags = {TAG_OUTCOME: str(trial.outcome), TAG_ATTEMPT: str(trial.attempt)}
     if trial.value is not None:
         tags["runner.value"] = repr(trial.value)
     if trial.best_epoch is not None:

@@ -1,6 +1,9 @@
 """Which epochs are rungs, and whether a trial stops at one."""
 
+from copy import copy
 from typing import TYPE_CHECKING
+
+from runner.study.record import StudyRecord
 
 if TYPE_CHECKING:
     import optuna
@@ -27,6 +30,25 @@ def make_pruner(name: str, max_epochs: int) -> "optuna.pruners.BasePruner":
             min_resource=1, max_resource=max_epochs, reduction_factor=REDUCTION
         )
     return pruners.NopPruner()
+
+
+def is_pruned(record: StudyRecord, number: int, step: int) -> bool:
+    """Whether a running trial stops at a rung.
+
+    Decided once: an interrupted trial that comes to the rung again hears the same. The halving
+    pruners would let it pass then, because it has been counted there.
+
+    Side effects: the decision is written to the study.
+    """
+    trial = copy(record.frozen(number))
+    if trial.user_attrs.get("pruned_at") == step:
+        return True
+    past = {at: value for at, value in trial.intermediate_values.items() if at <= step}
+    trial.intermediate_values = past
+    is_weak = bool(record.study.pruner.prune(record.study, trial))
+    if is_weak:
+        record.set_trial_attribute(number, "pruned_at", step)
+    return is_weak
 
 
 def is_rung(pruner: str, epoch: int) -> bool:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from runner.errors import StudyLocked, TrackingUnreachable
 from runner.experiment import Experiment, Store
+from runner.study.logbook import open_logbook
 from runner.study.record import StudyRecord, best_trials
 from runner.study.storage import (
     ARCHIVED,
     existing_study_folder,
+    is_left_behind,
     is_locked,
     study_lock,
     study_numbers,
 )
-from runner.tracking import TAG_OUTCOME, TAG_STUDY, RunStatus, connect, read_trials
+from runner.tracking import TAG_STUDY, RunStatus, connect
 
 logger = logging.getLogger(__name__)
 
@@ -23,26 +25,24 @@ logger = logging.getLogger(__name__)
 def read_study(store: Store, reference: str) -> StudyRecord:
     """A study to look at, by `name` (its newest) or `name:number`.
 
-    Side effects: if no driver is alive but trials are marked running, they are marked
-    interrupted, in the study and in MLflow: after any command nothing dead looks alive.
+    Side effects: if its last driver died, what that left behind is put right, in the study and
+    in MLflow: after any command nothing dead looks alive, and every trial that ended has its run.
 
     Raises:
         NotFound: If there is no such study.
     """
     folder = existing_study_folder(store.studies, reference)
-    record = StudyRecord.read(folder)
-    if any(t.state == "running" for t in record.trials()) and not is_locked(folder):
-        _reap(store, folder, direction="maximize" if record.is_maximized else "minimize")
-        record = StudyRecord.read(folder)
-    return record
+    if is_left_behind(folder):
+        _put_right(store, folder)
+    return StudyRecord.read(folder)
 
 
-def _reap(store: Store, folder: Path, *, direction: str) -> None:
+def _put_right(store: Store, folder: Path) -> None:
     try:
         with study_lock(folder):
-            record = StudyRecord.open(folder, direction=direction)
+            record = StudyRecord.reopen(folder)
             record.settle()
-            _reap_runs(store, record)
+            _catch_up(store, record)
     except StudyLocked:
         # A driver has begun this very moment; it does the same.
         return
@@ -50,23 +50,30 @@ def _reap(store: Store, folder: Path, *, direction: str) -> None:
         logger.warning("MLflow still shows dead trials as running: %s", error)
 
 
-def _reap_runs(store: Store, record: StudyRecord) -> None:
+def _catch_up(store: Store, record: StudyRecord) -> None:
     resolved = record.attributes.get("experiment")
     if resolved is None:
         return
-    tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
+    experiment = Experiment.from_resolved(resolved)
+    tracking = connect(experiment.tracking.uri, store)
+    if record.trials():
+        study_run = tracking.open_study(
+            experiment.tracking.experiment or experiment.name,
+            study_id=record.study_id,
+            run_name=f"{record.name}:{record.folder.name}",
+            tags={},
+            params={},
+            artifacts={},
+        )
+        open_logbook(experiment, record, study_run)
+        found = study_run.found_status
+        study_run.close(RunStatus.KILLED if found in (None, RunStatus.RUNNING) else found)
     with tracking.answering():
+        # A parent without trials, and a look at the test split that was cut short.
         client = tracking.client
-        for run in read_trials(tracking, record.study_id):
-            if run.status == RunStatus.RUNNING:
-                trial = record.trial(run.number)
-                client.set_tag(run.run_id, TAG_OUTCOME, str(trial.outcome))
-        # The parent too, and a look at the test split that was cut short.
         running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
-        for run_id in [
-            r.info.run_id for r in client.search_runs(tracking.experiment_ids(), running)
-        ]:
-            client.set_terminated(run_id, status=RunStatus.KILLED)
+        for run in client.search_runs(tracking.experiment_ids(), running):
+            client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
 
 
 @dataclass(frozen=True)

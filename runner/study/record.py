@@ -96,11 +96,20 @@ class StudyRecord:
         return record
 
     @classmethod
+    def reopen(cls, folder: Path) -> Self:
+        """Open a study that is there for writing; the caller holds its lock."""
+        return cls._load(folder, repair=True)
+
+    @classmethod
     def read(cls, folder: Path) -> Self:
         """Open a study for reading, also while a driver writes to it."""
+        return cls._load(folder, repair=False)
+
+    @classmethod
+    def _load(cls, folder: Path, *, repair: bool) -> Self:
         import optuna
 
-        storage = open_storage(folder, repair=False)
+        storage = open_storage(folder, repair=repair)
         study = optuna.load_study(
             storage=storage,
             study_name=folder.parent.name,
@@ -166,9 +175,9 @@ class StudyRecord:
 
         trial = self.frozen(number)
         attempt = int(trial.user_attrs["attempt"]) + 1
-        storage = self.study._storage
-        storage.set_trial_user_attr(trial._trial_id, "attempt", attempt)
-        storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.RUNNING)
+        self.set_trial_attribute(number, "attempt", attempt)
+        state = optuna.trial.TrialState.RUNNING
+        self.study._storage.set_trial_state_values(trial._trial_id, state)
         return attempt
 
     def add_rung(self, number: int, step: int, value: float) -> None:
@@ -213,10 +222,13 @@ class StudyRecord:
                 self.close(trial.number, Ending(Outcome.INTERRUPTED, reason="its driver died"))
         return settled
 
+    def set_trial_attribute(self, number: int, name: str, value: Any) -> None:
+        """Write an attribute of a trial that has not ended, a JSON value."""
+        self.study._storage.set_trial_user_attr(self.frozen(number)._trial_id, name, value)
+
     def _write_ending(self, number: int, ending: Ending) -> None:
-        trial = self.frozen(number)
-        values = _ending_values(ending, int(trial.user_attrs["attempt"]))
-        self.study._storage.set_trial_user_attr(trial._trial_id, "ending", values)
+        attempt = int(self.frozen(number).user_attrs["attempt"])
+        self.set_trial_attribute(number, "ending", _ending_values(ending, attempt))
 
     def _set_state(self, number: int, outcome: Outcome, value: float | None) -> None:
         from optuna.trial import Trial, TrialState
@@ -240,8 +252,7 @@ class StudyRecord:
         self.study._storage.set_trial_state_values(trial._trial_id, state, values)
 
     def _frozen(self) -> "list[optuna.trial.FrozenTrial]":
-        trials: list[optuna.trial.FrozenTrial] = self.study.get_trials(deepcopy=False)
-        return trials
+        return list(self.study.get_trials(deepcopy=False))
 
 
 def best_trials(record: StudyRecord) -> Iterator[TrialRecord]:

@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -32,11 +32,11 @@ from runner.experiment import (
     Store,
 )
 from runner.study.budget import Budget
-from runner.study.environment import code_version, package_versions
+from runner.study.environment import provenance_tags
 from runner.study.feed import Rules, StudyFeed, require_success
 from runner.study.identity import require_same
 from runner.study.listener import Listener, Silent
-from runner.study.logbook import Logbook
+from runner.study.logbook import Logbook, open_logbook
 from runner.study.pruning import make_pruner
 from runner.study.record import StudyRecord
 from runner.study.sampling import Sampling
@@ -153,7 +153,7 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         space = _bind_space(experiment, facts)
         _settle_identity(record, experiment, facts)
         study_run, tracking = _open_run(connecting, experiment, record, facts)
-        logbook = _open_logbook(experiment, record, facts, study_run)
+        logbook = open_logbook(experiment, record, study_run)
         feed = _open_feed(experiment, record, space, logbook, options.listener, begun_at)
         search = Search(
             experiment, folder, record, facts, leases.leases, study_run, tracking, feed, backend
@@ -244,7 +244,7 @@ def _open_run(
         experiment.tracking.experiment or experiment.name,
         study_id=record.study_id,
         run_name=f"{record.name}:{record.folder.name}",
-        tags=_study_tags(facts),
+        tags=provenance_tags(facts.fingerprints),
         params={
             "model": experiment.model.name,
             "weights": experiment.model.weights,
@@ -260,34 +260,6 @@ def _open_run(
         },
     )
     return study_run, tracking
-
-
-def _study_tags(facts: Facts) -> dict[str, str]:
-    versions = package_versions()
-    tags = {
-        "runner.code": code_version(),
-        "runner.packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
-    }
-    return tags | {f"runner.{name}": value for name, value in facts.fingerprints.items()}
-
-
-def _open_logbook(
-    experiment: Experiment, record: StudyRecord, facts: Facts, study_run: StudyRun
-) -> Logbook:
-    """The search's diary; what a dead driver left behind is put right first."""
-
-    def recipe_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
-        return experiment.recipe(params).model_dump(mode="json")
-
-    logbook = Logbook(
-        study_run,
-        recipe_of=recipe_of,
-        tags=_study_tags(facts),
-        keep_weights=experiment.tracking.keep_weights,
-    )
-    record.settle()
-    logbook.catch_up(record)
-    return logbook
 
 
 def _open_feed(

@@ -13,7 +13,7 @@ import pytest
 
 from runner.backends import InlineBackend, NoJob, SimulatedBackend
 from runner.experiment import FixedParameter, FloatParameter, Space, Store
-from runner.study import Silent, StudyFeed, StudyRecord, study_lock
+from runner.study import Listener, Silent, StudyFeed, StudyRecord, study_lock
 from runner.study.budget import Budget
 from runner.study.feed import Rules
 from runner.study.logbook import Logbook
@@ -112,13 +112,15 @@ def _open(
     keep_weights: int = 5,
     seed: int = 0,
     begun_at: float = 0.0,
+    listener: Listener | None = None,
+    logbook_type: type[Logbook] = Logbook,
 ) -> Opened:
     record = StudyRecord.open(folder, direction="maximize")
     record.study.pruner = make_pruner(pruner, 9)
     study_run = tracking.open_study(
         "cats", study_id=record.study_id, run_name="cats:1", tags={}, params={}, artifacts={}
     )
-    logbook = Logbook(
+    logbook = logbook_type(
         study_run,
         recipe_of=lambda params: {"optimizer": "adamw", **params},
         tags={"runner.data": "abc"},
@@ -140,7 +142,7 @@ def _open(
             epochs_of=lambda params: int(params.get("epochs", 1)),
         ),
         logbook=logbook,
-        listener=Silent(),
+        listener=listener or Silent(),
         begun_at=begun_at,
     )
     return Opened(folder, record, feed, logbook, study_run, tracking)
