@@ -1,0 +1,101 @@
+"""What is shown while a search runs."""
+
+import io
+from datetime import datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from runner.report.live import Goal, LiveView, PlainView, duration, short
+from runner.study import TrialRecord
+from runner.trial import Lease, Outcome, Report
+
+GOAL = Goal("cats", "accuracy", is_maximized=True, trials=4, time_s=None)
+BEGAN = datetime(2026, 1, 1)
+
+
+def trial(number, outcome=None, value=None, **changes) -> TrialRecord:
+    values = {
+        "number": number,
+        "outcome": outcome,
+        "is_waiting": False,
+        "value": value,
+        "best_epoch": 2,
+        "params": {"learning_rate": 0.00123456, "freeze_depth": 3},
+        "rungs": {},
+        "origin": "sampler",
+        "seed": 0,
+        "attempt": 0,
+        "reason": "",
+        "traceback": "",
+        "notes": {},
+        "started": BEGAN,
+        "ended": BEGAN + timedelta(seconds=10),
+    }
+    return TrialRecord(**{**values, **changes})
+
+
+def play(view) -> None:
+    """Two trials at a time: one complete, one pruned, one failed, one still running."""
+    view.began(trial(0), Lease(0), 3)
+    view.began(trial(1), Lease(1), 3)
+    view.reported(0, Report(1, {"validation/accuracy": 0.7}, 0))
+    view.ended(trial(1, Outcome.PRUNED, 0.3, reason="pruned at epoch 1"))
+    view.began(trial(2), Lease(1), 3)
+    view.ended(trial(0, Outcome.COMPLETE, 0.9))
+    view.ended(trial(2, Outcome.FAILED, reason="the training loss became nan"))
+    view.began(trial(3, attempt=1), Lease(0), 5)
+    view.reported(3, Report(2, {"validation/accuracy": 0.8}, 0))
+
+
+def test_plain_view_says_a_line_an_event():
+    out = io.StringIO()
+
+    play(PlainView(GOAL, out))
+
+    assert out.getvalue().splitlines() == [
+        "[0/4] trial 0 begins on cpu: learning_rate=0.00123  freeze_depth=3",
+        "[0/4] trial 1 begins on cpu: learning_rate=0.00123  freeze_depth=3",
+        "[1/4] trial 1 pruned at epoch 1: accuracy 0.3000",
+        "[1/4] trial 2 begins on cpu: learning_rate=0.00123  freeze_depth=3",
+        "[2/4] trial 0 complete: accuracy 0.9000 at epoch 2; best 0.9000 (trial 0)",
+        "[3/4] trial 2 failed: the training loss became nan; best 0.9000 (trial 0)",
+        "[3/4] trial 3 goes on on cpu: learning_rate=0.00123  freeze_depth=3",
+    ]
+
+
+def test_live_view_shows_slots_the_best_and_the_time_left():
+    view = LiveView(GOAL)
+    play(view)
+    console = Console(width=140, record=True, file=io.StringIO())
+
+    console.print(view.render())
+
+    text = console.export_text()
+    assert "3/4 trials (1 pruned, 1 complete, 1 failed)" in text
+    assert "about 5 s left" in text  # one trial of 10 s, two at a time
+    assert "0 (cpu)" in text
+    assert "2/5" in text
+    assert "0.8000" in text
+    assert "0.9000" in text
+
+
+def test_live_view_remembers_the_trials_of_earlier_commands():
+    view = LiveView(GOAL)
+    view.remember([trial(0, Outcome.COMPLETE, 0.9), trial(1)])
+    console = Console(width=140, record=True, file=io.StringIO())
+
+    console.print(view.render())
+
+    assert "1/4 trials" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(45, "45 s"), (600, "10 min"), (7500, "2 h 05 min")]
+)
+def test_duration_is_said_as_people_do(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_short_rounds_numbers_for_reading():
+    assert short({"a": 0.000123456, "b": 3, "c": "adamw"}) == "a=0.000123  b=3  c=adamw"

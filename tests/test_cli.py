@@ -1,0 +1,108 @@
+"""The command line: what it imports, how it answers, its exit codes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner import cli
+from runner.errors import RunnerError
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "timm", "mlflow", "optuna", "pandas", "numpy", "sklearn", "pydantic", "rich")
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command as a user types it."""
+    return subprocess.run(
+        [sys.executable, "-m", "runner", *arguments],
+        cwd=folder,
+        env={**os.environ, "RUNNER_HOME": str(folder / "store"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_imports_nothing_heavy_and_lists_every_command():
+    code = (
+        "import sys\nfrom runner.cli import run\n"
+        "try: run(['--help'])\nexcept SystemExit: pass\n"
+        f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    assert answer.stdout.rstrip().endswith("HEAVY []")
+    for command in ("search", "promote", "predict", "leaderboard", "enqueue", "studies", "cache"):
+        assert f"\n    {command}" in answer.stdout
+
+
+def test_every_error_has_an_exit_code_that_the_help_names():
+    codes = {error.exit_code for error in all_errors()}
+
+    assert codes == {1, 3, 4, 5, 6, 7, 8, 9, 10}
+    for code in codes:
+        assert f" {code} " in cli.EPILOG.replace("\n", " ").replace(";", " ")
+
+
+def all_errors() -> list[type[RunnerError]]:
+    """The whole tree of errors."""
+    found, waiting = [], [RunnerError]
+    while waiting:
+        error = waiting.pop()
+        if error.__module__ == "runner.errors":
+            found.append(error)
+        waiting += error.__subclasses__()
+    return found
+
+
+def test_wrong_file_is_refused_with_line_and_spelling_and_no_traceback(tmp_path):
+    (tmp_path / "wrong.yaml").write_text(
+        "name: wrong\ndata: {source: bundled, name: cat-faces}\n"
+        "model: {name: resnet10t}\ntrain:\n  learning_rte: 1e-3\nsearch: {trials: none}\n"
+    )
+
+    answer = run(tmp_path, "search", "wrong.yaml")
+
+    assert answer.returncode == 3
+    assert "wrong.yaml:5: train.learning_rte" in answer.stderr
+    assert "did you mean 'learning_rate'?" in answer.stderr
+    assert "wrong.yaml:6: search.trials" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_study_that_is_not_there_is_named_with_what_to_do(tmp_path):
+    answer = run(tmp_path, "leaderboard", "nothing")
+
+    assert answer.returncode == 8
+    assert "no study 'nothing'" in answer.stderr
+    assert "none has been begun here" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serach"], "invalid choice: 'serach'"),
+        (["search"], "the following arguments are required: experiment"),
+        (["train", "x", "--trial", "1", "--set", "a=1"], "--set and --trial exclude each other"),
+        (["studies", "archive"], "studies archive needs a study's name"),
+    ],
+)
+def test_wrong_usage_ends_with_two(tmp_path, arguments, said):
+    answer = run(tmp_path, *arguments)
+
+    assert answer.returncode == 2
+    assert said in answer.stderr
+
+
+def test_studies_says_how_to_begin_where_there_are_none(tmp_path):
+    answer = run(tmp_path, "studies")
+
+    assert answer.returncode == 0
+    assert "python -m runner search resnet_cats.yaml begins one" in answer.stdout
