@@ -3,6 +3,7 @@
     RunnerError                     anything below; the command line prints it without a traceback
     |-- ExperimentError             the experiment file is wrong: many problems at once
     |-- DataError                   the data cannot be used as they are
+    |   `-- data.DataSettingError   a key of the `data` section does not fit the data it names
     |-- WeightsUnavailable          pretrained weights cannot be had here
     |-- StudyError                  the search must not start, or must stop
     |   |-- StudyChanged            the experiment is no longer the one the study was begun with
