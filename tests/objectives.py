@@ -171,6 +171,9 @@ def _do(plan: Plan, spec: TrialSpec) -> None:
             time.sleep(8)
             os._exit(0)
         os.kill(os.getpid(), signal.SIGKILL)
+    if plan.act == "close the socket":
+        os.close(int(sys.argv[1]))
+        time.sleep(600)
     if plan.act == "hang":
         time.sleep(600)
     if plan.act == "print":

@@ -116,7 +116,7 @@ def test_worker_killed_in_a_trial_loses_it_and_a_new_worker_runs_it_and_the_next
 def test_worker_killed_in_a_trial_leaves_the_other_slot_alone(start: Start, folder: Path) -> None:
     feed = Trials(
         folder,
-        [{"epochs": 2, "epoch_s": 1.0}],
+        [{"epochs": 2, "epoch_s": 0.6}],
         [{"act": "kill", "attempts": 1}],
     )
     start(slots=2).run(feed)
@@ -145,6 +145,15 @@ def test_worker_killed_while_a_child_holds_its_socket_is_noticed_at_once(
     assert time.monotonic() - began < 6
 
 
+@pytest.mark.slow
+def test_worker_that_closes_its_socket_and_lives_on_is_killed_and_replaced(
+    start: Start, folder: Path
+) -> None:
+    feed = Trials(folder, [{"act": "close the socket", "attempts": 1}])
+    start().run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.LOST, (0, 1): Outcome.COMPLETE}
+
+
 def test_worker_that_dies_three_times_in_a_row_stops_the_search(
     start: Start, folder: Path
 ) -> None:
@@ -154,6 +163,7 @@ def test_worker_that_dies_three_times_in_a_row_stops_the_search(
     assert feed.outcomes == {(0, attempt): Outcome.LOST for attempt in range(3)}
 
 
+@pytest.mark.slow
 def test_worker_that_ends_a_trial_in_between_has_not_died_in_a_row(
     start: Start, folder: Path
 ) -> None:
@@ -178,6 +188,7 @@ def test_cancelled_trial_that_does_not_leave_is_killed_after_the_grace(
     assert "out of memory" not in reason
 
 
+@pytest.mark.slow
 def test_three_hanging_trials_in_a_row_do_not_stop_the_search(start: Start, folder: Path) -> None:
     hangs = [[{"act": "hang"}]] * 3
     cancel = dict.fromkeys(range(3), Decision.STOP)

@@ -108,6 +108,7 @@ def test_search_killed_at_every_trial_in_turn_gives_the_same_trials(
     assert len(states) >= 3
 
 
+@pytest.mark.slow
 @settings(
     max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

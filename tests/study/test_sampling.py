@@ -152,7 +152,7 @@ def test_ask_after_restarts_gives_the_same_trials_as_without(driver: Make, sampl
     assert driver(sampler).run(trials, restart_every=5) == uninterrupted
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", NAMES)
 def test_ask_after_a_restart_with_redrawn_settings_gives_the_same_trials(
     driver: Make, sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +180,7 @@ def test_ask_gives_exactly_the_active_parameters_in_their_ranges(
         assert space.check_point(params) == []
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", NAMES)
 def test_ask_in_a_small_space_repeats_no_setting_before_all_are_used(
     driver: Make, sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
