@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from runner.errors import TrialFailed
-from runner.models import build_model, expected_model, fingerprint, has_regulariser, load_weights
+from runner.models import (
+    Weights,
+    build_model,
+    expected_model,
+    fingerprint,
+    has_regulariser,
+    load_weights,
+)
 
 
 def _build(name: str = "test_resnet", **changes: Any) -> nn.Module:
@@ -88,3 +95,20 @@ def test_expected_model_has_shapes_and_no_values() -> None:
     model = expected_model("vit_large_patch16_224", num_classes=3, arguments={})
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert model.get_parameter("head.weight").shape == (3, 1024)
+
+
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnet_lite0", "resnet10t", "test_vit", "convnext_atto"]
+)
+def test_build_model_fresh_head_of_a_pretrained_model_starts_nearly_undecided(name: str) -> None:
+    # Seen to fail for tf_efficientnet_lite0 with timm's own initialisation: logits of +-10.
+    scratch = _build(name)
+    pretrained = Weights(scratch.state_dict(), "", "")
+    model = _build(name, num_classes=2, weights=pretrained).eval()
+
+    head = model.get_classifier()
+    outputs = head(torch.randn(64, head.in_features).abs())
+
+    assert outputs.abs().max() < 2.0
+    assert not torch.equal(head.weight[0], head.weight[1])
+    assert torch.equal(head.bias, torch.zeros(2))
