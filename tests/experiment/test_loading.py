@@ -100,8 +100,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         ("data: {source: [a], name: digits}", "cats.yaml:2: data.source: must be bundled, folder, "
          "huggingface, manifest or torchvision (seen: ['a'])"),
         ("data: {source: bundled, name: digits, bundled: 1}", "cats.yaml:2: data.bundled: unknown "
-         "key; allowed here: split, classes, flip, max_unreadable, image_size, crop_fraction, interpolation, "
-         "mean, std, source, name, size"),
+         "key; allowed here: split, classes, flip, max_unreadable, image_size, crop_fraction, "
+         "interpolation, mean, std, source, name, size"),
         ("data: {source: bundled, name: digits, split: {train: 0.5}}", "cats.yaml:2: data.split: "
          "train, validation and test must add up to 1, not 0.7 (seen: a mapping)"),
         ("data: {source: bundled, name: digits, std: [1, 1]}", "cats.yaml:2: data.std.2: is "
