@@ -19,6 +19,9 @@ search:
   trials: 4
   devices: [cpu]
   pruner: none
+  first:
+    - {learning_rate: 2.0e-2, freeze_depth: 0}
+    - {learning_rate: 1.0e-3, freeze_depth: max}
   space:
     learning_rate: {float: [1e-3, 1e-1], log: true}
     freeze_depth: {int: [0, max]}
