@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 
 from runner.errors import NotFound, TrialFailed
 from runner.experiment import Experiment, Store
-from runner.study import WEIGHTS, StudyRecord, TrialRecord, best_trials, trial_folder
+from runner.study import WEIGHTS, StudyRecord, TrialRecord, choose_trial, trial_folder
 from runner.tracking import Tracking, read_trials
 from runner.trial import Attempt, FineTune, Job, Lease, Outcome, Printed, TrialSpec, run_alone
 
@@ -33,25 +33,6 @@ class Candidate:
     trial: TrialRecord
     run_id: str
     weights: Path
-
-
-def choose_trial(record: StudyRecord, number: int | None) -> TrialRecord:
-    """A study's trial by number, or its best.
-
-    Raises:
-        NotFound: If there is none, or it has no value.
-    """
-    if number is None:
-        best = next(best_trials(record), None)
-        if best is None:
-            raise NotFound(f"the study {record.name!r} has no complete trial yet")
-        return best
-    trials = record.trials()
-    if not 0 <= number < len(trials):
-        raise NotFound(
-            f"the study {record.name!r} has trials 0 to {len(trials) - 1}, not {number}"
-        )
-    return trials[number]
 
 
 def get_candidate(

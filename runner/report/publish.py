@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import NotFound
 from runner.experiment import Experiment, Store
 from runner.report.export import leaderboard_csv, leaderboard_records
 from runner.report.html import StudyPage, study_html
@@ -21,6 +20,7 @@ from runner.study import (
     StudyRecord,
     TrialRecord,
     best_trials,
+    choose_trial,
     trial_folder,
 )
 from runner.tracking import connect, read_trials
@@ -104,27 +104,13 @@ def draw_into_run(store: Store, record: StudyRecord, number: int | None) -> str:
         NotFound: If there is no such trial, or it has no evaluation.
     """
     experiment = Experiment.from_resolved(record.attributes["experiment"])
-    trial = _chosen(record, number)
+    trial = choose_trial(record, number)
     tracking = connect(experiment.tracking.uri, store)
     runs = {run.number: run.run_id for run in read_trials(tracking, record.study_id)}
     with TemporaryDirectory() as folder, tracking.answering():
         for path in _draw(experiment, record, trial, Path(folder)):
             tracking.client.log_artifact(runs[trial.number], str(path), "pictures")
     return f"drew the pictures of trial {trial.number} into run {runs[trial.number]}"
-
-
-def _chosen(record: StudyRecord, number: int | None) -> TrialRecord:
-    trials = record.trials()
-    if number is None:
-        best = next(best_trials(record), None)
-        if best is None:
-            raise NotFound(f"the study {record.name!r} has no complete trial yet")
-        return best
-    if not 0 <= number < len(trials):
-        raise NotFound(
-            f"the study {record.name!r} has trials 0 to {len(trials) - 1}, not {number}"
-        )
-    return trials[number]
 
 
 def _draw(

@@ -10,7 +10,7 @@ from runner.study.listener import Listener, Silent
 from runner.study.logbook import EVALUATION, WEIGHTS
 from runner.study.planning import plan, plan_lines, validate
 from runner.study.pruning import rungs
-from runner.study.reading import StudySummary, list_studies, read_study
+from runner.study.reading import StudySummary, choose_trial, list_studies, read_study
 from runner.study.record import StudyRecord, TrialRecord, best_trials
 from runner.study.search import BackendName, Options, Search, longest_trial, open_search
 from runner.study.solo import train
@@ -39,6 +39,7 @@ __all__ = [
     "TrialRecord",
     "archive",
     "best_trials",
+    "choose_trial",
     "delete",
     "enqueue",
     "existing_study_folder",

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.errors import StudyLocked, TrackingUnreachable
+from runner.errors import NotFound, StudyLocked, TrackingUnreachable
 from runner.experiment import Experiment, Store
 from runner.study.logbook import open_logbook
-from runner.study.record import StudyRecord, best_trials
+from runner.study.record import StudyRecord, TrialRecord, best_trials
 from runner.study.storage import (
     ARCHIVED,
     existing_study_folder,
@@ -74,6 +74,25 @@ def _catch_up(store: Store, record: StudyRecord) -> None:
         running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
         for run in client.search_runs(tracking.experiment_ids(), running):
             client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
+
+
+def choose_trial(record: StudyRecord, number: int | None) -> TrialRecord:
+    """A study's trial by number, or its best.
+
+    Raises:
+        NotFound: If there is none, or it has no value.
+    """
+    if number is None:
+        best = next(best_trials(record), None)
+        if best is None:
+            raise NotFound(f"the study {record.name!r} has no complete trial yet")
+        return best
+    trials = record.trials()
+    if not 0 <= number < len(trials):
+        raise NotFound(
+            f"the study {record.name!r} has trials 0 to {len(trials) - 1}, not {number}"
+        )
+    return trials[number]
 
 
 @dataclass(frozen=True)
