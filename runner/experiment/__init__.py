@@ -30,25 +30,38 @@ from runner.experiment.scalars import Scalar
 from runner.experiment.settings import ModelSettings, SearchSettings, TrackingSettings
 from runner.experiment.space import Space
 from runner.experiment.store import HOME_VARIABLE, Store
+from runner.experiment.task_forms import (
+    CUSTOM,
+    TASK_FORMS,
+    Direction,
+    LabelKind,
+    Modality,
+    TaskForm,
+)
 from runner.experiment.words import parse_setting, parse_size
 
 __all__ = [
+    "CUSTOM",
     "FREE_KEYS",
     "HOME_VARIABLE",
     "MAX",
+    "TASK_FORMS",
     "BundledData",
     "ChoiceParameter",
     "CommonDataSettings",
     "Comparison",
     "Condition",
     "DataSettings",
+    "Direction",
     "Experiment",
     "FixedParameter",
     "FloatParameter",
     "FolderData",
     "HuggingFaceData",
     "IntParameter",
+    "LabelKind",
     "ManifestData",
+    "Modality",
     "ModelSettings",
     "Parameter",
     "Recipe",
@@ -57,6 +70,7 @@ __all__ = [
     "Space",
     "SplitSettings",
     "Store",
+    "TaskForm",
     "TorchvisionData",
     "TrackingSettings",
     "duration_s",
