@@ -1,50 +1,55 @@
 """Checks that need several parts of an experiment at once: the space against the recipe, first
-settings against the space, the sampler against the parameters."""
+settings against the space, the sampler against the parameters, every part against the task."""
 
 from collections.abc import Iterator, Mapping
 
 from runner.errors import nearest_spelling
 from runner.experiment.grammar import read_space
+from runner.experiment.keys import TaskKeys, keys_of
 from runner.experiment.marks import Flaw
 from runner.experiment.parameters import FloatParameter
-from runner.experiment.recipe import Recipe
-from runner.experiment.recipe_fields import flaw_of_value
 from runner.experiment.scalars import Scalar
 from runner.experiment.space import Space
+from runner.experiment.task_checks import task_flaws
+from runner.experiment.task_forms import DEFAULT_TASK
 
 _SPACE = ("search", "space")
 _FIRST = ("search", "first")
 
 
-def check_search(
-    *, space: object, train: object, first: object, sampler: object
-) -> tuple[Space | None, list[Flaw]]:
+def check_whole(written: Mapping[str, object]) -> tuple[Space | None, list[Flaw]]:
     """The space of an experiment, and every flaw that shows only between its parts.
 
     Args:
-        space: `search.space` as written.
-        train: `train` as written; what it leaves out, or has wrong, counts as the default.
-        first: `search.first` as written.
-        sampler: `search.sampler` as written.
+        written: The experiment as written. What it leaves out, or has wrong in itself, counts
+            as the default: what is not even of the right type is left to the schema's own check.
     Returns:
-        The space, or None if it has flaws; and the flaws, with full paths. What is not even of
-        the right type is left to the schema's own check.
+        The space, or None if anything is wrong; and the flaws, with full paths.
     """
+    task = written.get("task", DEFAULT_TASK)
+    keys = keys_of(task)
+    search = written.get("search", {})
+    search = search if isinstance(search, Mapping) else {}
+    found = [] if keys.form is None else list(task_flaws(written, keys))
+    space = search.get("space", {})
     if not isinstance(space, Mapping):
-        return None, []
-    built, flaws = read_space(space, _recipe_values(train))
-    found = [flaw.below(*_SPACE) for flaw in flaws]
+        return None, found
+    base = written.get("params" if keys.is_free else "train")
+    built, flaws = read_space(space, _base_values(base, keys), keys=keys)
+    found += [flaw.below(*_SPACE) for flaw in flaws]
     flawed = {name for name in space if name not in built.parameters}
-    found += [flaw for flaw in _first_flaws(built, first) if flaw.path[-1] not in flawed]
-    found += _grid_flaws(built, sampler)
+    first = list(_first_flaws(built, search.get("first", ())))
+    found += [flaw for flaw in first if flaw.path[-1] not in flawed]
+    found += _grid_flaws(built, search.get("sampler"))
     return (None if found else built), found
 
 
-def _recipe_values(train: object) -> dict[str, Scalar]:
-    values: dict[str, Scalar] = Recipe().model_dump()
-    if isinstance(train, Mapping):
-        known = {name: value for name, value in train.items() if name in values}
-        values |= {name: v for name, v in known.items() if flaw_of_value(name, v) is None}
+def _base_values(base: object, keys: TaskKeys) -> dict[str, Scalar]:
+    """What every trial starts from."""
+    values = keys.defaults()
+    if isinstance(base, Mapping):
+        known = {name: value for name, value in base.items() if keys.is_free or name in values}
+        values |= {name: v for name, v in known.items() if keys.value_flaw(name, v) is None}
     return values
 
 

@@ -1,20 +1,25 @@
 """The grammar of `when:`, which says under which conditions a parameter is in use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from runner.errors import nearest_spelling
 from runner.experiment.conditions import Comparison, Condition, is_same
+from runner.experiment.keys import TaskKeys
 from runner.experiment.marks import Flaw, KeyPath
-from runner.experiment.recipe import MAX, Recipe
-from runner.experiment.recipe_fields import flaw_of_value
+from runner.experiment.recipe import MAX
 from runner.experiment.scalars import Scalar, printable
 
 _OPERATORS = {c.value: c for c in (Comparison.NOT, Comparison.BELOW, Comparison.ABOVE)}
 
 
 def read_conditions(
-    name: str, written: object, space: Mapping[str, object]
+    name: str,
+    written: object,
+    space: Mapping[str, object],
+    *,
+    parents: Collection[str],
+    keys: TaskKeys,
 ) -> tuple[tuple[Condition, ...], list[Flaw]]:
     """The conditions of one parameter.
 
@@ -22,6 +27,8 @@ def read_conditions(
         name: The parameter they belong to.
         written: What stands after `when:`.
         space: The whole space as written, to look up the parents.
+        parents: What a condition may name.
+        keys: What the task's trials may set.
     Returns:
         The conditions and the flaws, their paths relative to the space.
     """
@@ -33,13 +40,13 @@ def read_conditions(
     flaws: list[Flaw] = []
     for parent, demand in written.items():
         here = (*path, parent)
-        if parent not in Recipe.model_fields:
-            near = nearest_spelling(parent, Recipe.model_fields)
+        if parent not in parents:
+            near = nearest_spelling(parent, parents)
             rule = "a condition may name only a parameter of the space or a key of `train`"
             flaws.append(Flaw(here, rule, parent, near))
             continue
         for condition, where in _demands(parent, demand, here, flaws):
-            found = list(_flaws(condition, where, space.get(parent)))
+            found = list(_flaws(condition, where, space.get(parent), keys))
             flaws += found
             conditions += [] if found else [condition]
     return tuple(conditions), flaws
@@ -64,16 +71,16 @@ def _demands(
             yield Condition(parent, comparison, _as_tuple(value)), (*path, word)
 
 
-def _flaws(condition: Condition, path: KeyPath, parent: object) -> Iterator[Flaw]:
+def _flaws(condition: Condition, path: KeyPath, parent: object, keys: TaskKeys) -> Iterator[Flaw]:
     """What is wrong with one demand, given how the space describes its parent."""
     if condition.comparison in (Comparison.BELOW, Comparison.ABOVE):
-        yield from _flaws_of_bound(condition, path)
+        yield from _flaws_of_bound(condition, path, keys)
         return
     if not condition.values:
         yield Flaw(path, "must list at least one value")
     choices = _possible(parent)
     for value in condition.values:
-        if flaw := flaw_of_value(condition.parameter, value):
+        if flaw := keys.value_flaw(condition.parameter, value):
             yield flaw.below(*path)
         elif choices is not None and not any(is_same(value, other) for other in choices):
             listed = ", ".join(printable(choice) for choice in choices)
@@ -81,7 +88,7 @@ def _flaws(condition: Condition, path: KeyPath, parent: object) -> Iterator[Flaw
             yield Flaw(path, rule, value)
 
 
-def _flaws_of_bound(condition: Condition, path: KeyPath) -> Iterator[Flaw]:
+def _flaws_of_bound(condition: Condition, path: KeyPath, keys: TaskKeys) -> Iterator[Flaw]:
     if len(condition.values) != 1:
         yield Flaw(path, "must be one number", list(condition.values))
         return
@@ -89,7 +96,7 @@ def _flaws_of_bound(condition: Condition, path: KeyPath) -> Iterator[Flaw]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number and not (value == MAX and condition.parameter == "freeze_depth"):
         yield Flaw(path, "must be a number (or, for freeze_depth, max)", value)
-    elif flaw_of_value(condition.parameter, 0.5) and flaw_of_value(condition.parameter, 1):
+    elif all(keys.value_flaw(condition.parameter, number) for number in (0.5, 1)):
         rule = f"{condition.parameter} is not a number, so nothing is below or above it"
         yield Flaw(path, rule, value)
 

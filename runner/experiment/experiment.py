@@ -16,19 +16,22 @@ from pydantic import (
 )
 
 from runner.errors import ExperimentError, Problem, nearest_spelling
-from runner.experiment.checks import check_search
+from runner.experiment.checks import check_whole
 from runner.experiment.data_settings import DataSettings, LargestSeed
 from runner.experiment.flaws import flaws_of
 from runner.experiment.identity import identity_of
+from runner.experiment.keys import TaskKeys, keys_of
 from runner.experiment.marks import MISSING, Flaw, KeyPath, Marks, key_path
-from runner.experiment.paths import absolute_data, absolute_weights
+from runner.experiment.paths import absolute_data, absolute_function, absolute_weights
 from runner.experiment.recipe import SETTINGS, Recipe
 from runner.experiment.recipe_fields import recipe_schema
 from runner.experiment.scalars import Scalar
 from runner.experiment.settings import ModelSettings, SearchSettings, TrackingSettings
 from runner.experiment.space import Space
+from runner.experiment.task_forms import CUSTOM, TASK_FORMS, Direction, TaskForm
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_FUNCTION = re.compile(r".+\.py:[A-Za-z_][A-Za-z0-9_]*")
 _MOST_LISTED = 20
 
 
@@ -39,6 +42,20 @@ def _name(value: str) -> str:
             "at most 100 long (it names folders)"
         )
     return value
+
+
+def _function(value: str) -> str:
+    if not _FUNCTION.fullmatch(value):
+        raise ValueError("must be a Python file and a function in it: my_train.py:objective")
+    return value
+
+
+Function = Annotated[
+    str,
+    AfterValidator(_function),
+    Field(json_schema_extra={"pattern": f"^{_FUNCTION.pattern}$"}),
+]
+Parameters = dict[str, bool | int | float | str | None]
 
 
 class Experiment(BaseModel):
@@ -53,15 +70,48 @@ class Experiment(BaseModel):
     ] = Field(description="Name of the experiment and its studies; also a folder's name.")
     description: str = Field("", description="What it is for, in a sentence or more.")
     seed: int = Field(0, ge=0, le=LargestSeed, description="Seed of the search and of training.")
-    task: Literal["image_classification"] = Field(
-        "image_classification", description="What is learnt."
+    task: Literal[
+        "image_classification",
+        "image_multilabel",
+        "image_regression",
+        "text_classification",
+        "text_multilabel",
+        "text_regression",
+        "token_classification",
+        "custom",
+    ] = Field("image_classification", description="What is learnt (see The tasks).")
+    # None only with task: custom, whose code knows its own data and model.
+    data: DataSettings = Field(  # type: ignore[assignment]
+        None,
+        description="Where the examples come from; `source` says which of the kinds below. "
+        "Required, but not with task: custom.",
     )
-    data: DataSettings = Field(
-        description="Where the examples come from; `source` says which of the kinds below."
+    model: ModelSettings = Field(  # type: ignore[assignment]
+        None,
+        description="The model to fine-tune, and its first weights. Required, but not with task: "
+        "custom.",
     )
-    model: ModelSettings = Field(description="The model to fine-tune, and its first weights.")
     train: Recipe = Field(
         default_factory=Recipe, description="The training recipe that every trial starts from."
+    )
+    objective: Function | None = Field(
+        None,
+        description="task: custom: the function that trains one trial, as file.py:function; the "
+        "file is relative to the experiment file.",
+    )
+    command: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = Field(
+        None,
+        description="task: custom: a command that trains one trial, as a list; {name} stands for "
+        "a parameter's value; it is run in the experiment file's folder.",
+    )
+    evaluate: Function | None = Field(
+        None,
+        description="task: custom: the function that measures a trial on test data when it is "
+        "promoted, as file.py:function; null: promotion goes by the search metric.",
+    )
+    params: Parameters = Field(
+        default_factory=dict,
+        description="task: custom: the parameters that every trial starts from.",
     )
     search: SearchSettings = Field(
         default_factory=SearchSettings,
@@ -78,12 +128,7 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _read_space(self) -> Self:
-        space, flaws = check_search(
-            space=self.search.space,
-            train=self.train.model_dump(),
-            first=self.search.first,
-            sampler=self.search.sampler,
-        )
+        space, flaws = check_whole(self._as_written())
         if space is None:
             marks = Marks("search")
             raise ValueError("\n".join(str(marks.problem(flaw)) for flaw in flaws))
@@ -100,6 +145,31 @@ class Experiment(BaseModel):
         """The file it was loaded from, absolute; None if it was not loaded from a file."""
         return self._source_file
 
+    @property
+    def form(self) -> TaskForm:
+        """The task: what it takes, how its examples are labelled, what it reports."""
+        return TASK_FORMS[self.task]
+
+    @property
+    def keys(self) -> TaskKeys:
+        """What the task's trials may set."""
+        return keys_of(self.task)
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether the objective is the user's own."""
+        return self.task == CUSTOM
+
+    @property
+    def metric(self) -> str:
+        """The validation metric that is searched on."""
+        return self.search.metric or self.form.default_metric or ""
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the metric is better."""
+        return self.search.direction or self.form.metrics[self.metric]
+
     def recipe(self, params: Mapping[str, Scalar]) -> Recipe:
         """The recipe of one trial: `train` with the trial's own parameters on top.
 
@@ -113,15 +183,37 @@ class Experiment(BaseModel):
             marks = Marks("parameters of the trial")
             raise ExperimentError(marks.problem(flaw) for flaw in flaws) from err
 
+    def settings(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Everything that one trial is set to: the recipe's keys that its task has, or `params`.
+
+        Raises:
+            ExperimentError: As `recipe`.
+        """
+        if self.is_custom:
+            return {**self.params, **params}
+        return self.keys.applied(self.recipe(params).model_dump(mode="json"))
+
+    def epochs(self, params: Mapping[str, Scalar]) -> int | None:
+        """The last step that a trial with these parameters reports; None if it is not known."""
+        asked = self.settings(params).get("epochs", self.search.max_steps)
+        return asked if isinstance(asked, int) and not isinstance(asked, bool) else None
+
     def resolved(self) -> dict[str, Any]:
         """Everything asked for, defaults included, JSON-able; itself a valid experiment file."""
-        resolved = self.model_dump(mode="json")
+        resolved = self._as_written()
         # The space and points in one spelling, so that 1 and 1.0 are the same experiment.
-        resolved["search"]["space"] = self._space.to_dict()
-        resolved["search"]["first"] = [
-            self._space.as_point(p) for p in resolved["search"]["first"]
-        ]
+        search = resolved["search"]
+        search["space"] = self._space.to_dict()
+        search["first"] = [self._space.as_point(p) for p in search["first"]]
+        search["metric"], search["direction"] = self.metric, self.direction
         return resolved
+
+    def _as_written(self) -> dict[str, Any]:
+        """The experiment as a file might have it: without the parts that its task has not."""
+        written = self.model_dump(mode="json", exclude_none=False)
+        absent = {"train"} if self.is_custom else {"objective", "command", "evaluate", "params"}
+        absent |= {name for name in ("data", "model") if written[name] is None}
+        return {name: value for name, value in written.items() if name not in absent}
 
     @classmethod
     def from_resolved(cls, resolved: Mapping[str, object]) -> Self:
@@ -164,10 +256,14 @@ class Experiment(BaseModel):
     def loaded_from(self, source_file: Path, *, marks: Marks) -> Self:
         """This experiment, knowing its file and lines; paths in it made absolute."""
         base = source_file.parent
-        paths = {
-            "data": absolute_data(self.data, base),
-            "model": absolute_weights(self.model, base),
+        paths: dict[str, object] = {
+            name: absolute_function(function, base)
+            for name, function in (("objective", self.objective), ("evaluate", self.evaluate))
+            if function is not None
         }
+        if not self.is_custom:
+            paths["data"] = absolute_data(self.data, base)
+            paths["model"] = absolute_weights(self.model, base)
         here = self.model_copy(update=paths)
         here._source_file = source_file
         here._marks = marks

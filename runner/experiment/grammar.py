@@ -15,6 +15,7 @@ from typing import Any
 from runner.errors import nearest_spelling
 from runner.experiment.condition_grammar import read_conditions
 from runner.experiment.conditions import Condition, is_same
+from runner.experiment.keys import TaskKeys
 from runner.experiment.marks import Flaw, KeyPath
 from runner.experiment.ordering import in_sampling_order
 from runner.experiment.parameters import (
@@ -25,8 +26,7 @@ from runner.experiment.parameters import (
     Parameter,
     is_on_step,
 )
-from runner.experiment.recipe import MAX, Recipe
-from runner.experiment.recipe_fields import flaw_of_value
+from runner.experiment.recipe import MAX
 from runner.experiment.scalars import Scalar
 from runner.experiment.space import Space
 
@@ -40,18 +40,19 @@ _FORMS = "a value, or one of {float: [low, high]}, {int: [low, high]}, {choice: 
 
 
 def read_space(
-    written: Mapping[str, object], recipe: Mapping[str, Scalar]
+    written: Mapping[str, object], recipe: Mapping[str, Scalar], *, keys: TaskKeys
 ) -> tuple[Space, list[Flaw]]:
     """The space that a mapping describes.
 
     Args:
         written: Parameter names and what each may be, as read from YAML.
         recipe: The values of `train`, for conditions on keys that the space does not vary.
+        keys: What the task's trials may set.
     Returns:
         The space, without the parameters that have flaws; and the flaws, their paths relative
         to the space.
     """
-    reader = _SpaceReader(written)
+    reader = _SpaceReader(written, recipe, keys)
     parameters = {}
     for name, description in written.items():
         if (parameter := reader.parameter(name, description)) is not None:
@@ -65,17 +66,19 @@ def read_space(
 class _SpaceReader:
     """Reads one parameter after another and collects the flaws."""
 
-    def __init__(self, written: Mapping[str, object]) -> None:
+    def __init__(
+        self, written: Mapping[str, object], recipe: Mapping[str, Scalar], keys: TaskKeys
+    ) -> None:
         self.flaws: list[Flaw] = []
         self._written = written
+        self._recipe = recipe
+        self._keys = keys
 
     def parameter(self, name: str, description: Any) -> Parameter | None:
         """The parameter a description stands for, or None if it has flaws."""
         known = len(self.flaws)
-        if name not in Recipe.model_fields:
-            near = nearest_spelling(name, Recipe.model_fields)
-            listed = ", ".join(Recipe.model_fields)
-            self._refuse((name,), f"is not a key of `train`; the space may vary {listed}", near)
+        if (unknown := self._keys.name_flaw(name)) is not None:
+            self._refuse((name,), *unknown)
             return None
         if isinstance(description, Mapping):
             parameter = self._from_mapping(name, description)
@@ -102,7 +105,13 @@ class _SpaceReader:
                 near = nearest_spelling(option, allowed)
                 rule = f"unknown key; beside {kind} there may be {', '.join(_OPTIONS[kind])}"
                 self._refuse((name, option), rule, near)
-        when, flaws = read_conditions(name, description.get("when", {}), self._written)
+        when, flaws = read_conditions(
+            name,
+            description.get("when", {}),
+            self._written,
+            parents=self._parents,
+            keys=self._keys,
+        )
         self.flaws += flaws
         readers: dict[str, Callable[..., Parameter | None]] = {
             "float": self._float,
@@ -207,8 +216,13 @@ class _SpaceReader:
 
     def _check_value(self, path: KeyPath, name: str, value: object) -> None:
         """A flaw if the recipe itself would not take the value."""
-        if flaw := flaw_of_value(name, value):
+        if flaw := self._keys.value_flaw(name, value):
             self.flaws.append(flaw.below(*path))
+
+    @property
+    def _parents(self) -> set[str]:
+        """What a condition may name."""
+        return {*self._written, *self._recipe}
 
     def _refuse(self, path: KeyPath, rule: str, nearest: str | None) -> None:
         self.flaws.append(Flaw(path, rule, nearest=nearest))

@@ -14,6 +14,7 @@ FREE_KEYS = frozenset(
         "search.slots",
         "search.devices",
         "search.max_failures",
+        "evaluate",
         "tracking",
     }
 )

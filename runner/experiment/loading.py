@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from runner.errors import ExperimentError, Problem, nearest_spelling
-from runner.experiment.checks import check_search
+from runner.experiment.checks import check_whole
 from runner.experiment.document import Document, read_document
 from runner.experiment.experiment import Experiment, experiment_schema
 from runner.experiment.flaws import flaws_of
@@ -82,29 +82,17 @@ def _with_search(document: Document, **changed: object) -> Document:
 
 def _checked(document: Document, problems: list[Problem]) -> Experiment:
     """The experiment a document describes; `problems` are those known before."""
-    flaws = _search_flaws(document.value)
+    _, flaws = check_whole(document.value)
     try:
         experiment = Experiment.model_validate(document.value)
     except ValidationError as err:
-        # Flaws of the whole (empty path) are those of check_search, which have been found above
+        # Flaws of the whole (empty path) are those of check_whole, which have been found above
         # with their own lines.
         found = [flaw for flaw in flaws_of(err, experiment_schema()) if flaw.path or not flaws]
         raise ExperimentError(_sorted(document, [*found, *flaws], problems)) from err
     if problems:
         raise ExperimentError(problems)
     return experiment
-
-
-def _search_flaws(value: dict[str, object]) -> list[Flaw]:
-    search = value.get("search")
-    search = search if isinstance(search, dict) else {}
-    _, flaws = check_search(
-        space=search.get("space", {}),
-        train=value.get("train"),
-        first=search.get("first", ()),
-        sampler=search.get("sampler"),
-    )
-    return flaws
 
 
 def _sorted(document: Document, flaws: list[Flaw], known: list[Problem]) -> list[Problem]:

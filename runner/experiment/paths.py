@@ -20,10 +20,16 @@ def absolute_data(data: _Data, base: Path) -> _Data:
 
 
 def absolute_weights(model: ModelSettings, base: Path) -> ModelSettings:
-    """The model settings with the weights' path, if they are a file, absolute."""
-    if not is_weights_path(model.weights):
-        return model
-    return model.model_copy(update={"weights": _absolute(model.weights, base)})
+    """The model settings with those of weights and tokenizer that are paths absolute."""
+    given = {"weights": model.weights, "tokenizer": model.tokenizer}
+    paths = {key: path for key, path in given.items() if path and is_weights_path(path)}
+    return model.model_copy(update={key: _absolute(path, base) for key, path in paths.items()})
+
+
+def absolute_function(function: str, base: Path) -> str:
+    """A `file.py:function` with its file absolute."""
+    path, _, name = function.rpartition(":")
+    return f"{_absolute(path, base)}:{name}"
 
 
 def _absolute(path: str, base: Path) -> str:

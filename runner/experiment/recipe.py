@@ -69,7 +69,30 @@ class Recipe(BaseModel):
     drop_path: Fraction = Field(
         0.0, description="Stochastic depth, as a probability; only for models that have it."
     )
+    loss: Literal[
+        "auto", "cross_entropy", "binary_cross_entropy", "focal", "mse", "huber", "mae"
+    ] = Field(
+        "auto",
+        description="Training loss; `auto`: cross_entropy for one class or tag, "
+        "binary_cross_entropy for several labels, mse for numbers.",
+    )
     label_smoothing: Fraction = Field(0.0, description="Label smoothing, as a fraction.")
+    focal_gamma: float = Field(
+        2.0, ge=0, le=20, description="How much the focal loss plays down easy examples."
+    )
+    huber_delta: float = Field(
+        1.0,
+        gt=0,
+        description="Where the huber loss turns from square to linear, in standard deviations of "
+        "the training targets.",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="`balanced`: rare classes weigh more in the loss, in proportion."
+    )
+    sampling: Literal["natural", "balanced"] = Field(
+        "natural",
+        description="`balanced`: an epoch draws every class equally often, rare ones repeatedly.",
+    )
     mixup: float = Field(
         0.0, ge=0, le=100, description="Alpha of mixup's Beta distribution; 0: no mixup."
     )
@@ -90,6 +113,28 @@ class Recipe(BaseModel):
     )
     augmentation: Literal["none", "light", "medium", "strong"] = Field(
         "light", description="Random changes to training images; `none`: as in evaluation."
+    )
+    max_length: int | None = Field(
+        None,
+        ge=4,
+        le=1_000_000,
+        description="Longest text in tokens, special ones included; longer ones are cut; null: "
+        "what the model can take.",
+    )
+    adapter: Literal["none", "lora"] = Field(
+        "none",
+        description="`lora`: train low-rank adapters beside frozen weights, and the head, instead "
+        "of the weights themselves.",
+    )
+    lora_rank: int = Field(8, ge=1, le=1024, description="Rank of the adapters.")
+    lora_alpha: float = Field(
+        16.0, gt=0, description="Scale of the adapters; their output counts alpha / rank times."
+    )
+    lora_dropout: Fraction = Field(0.0, description="Dropout before the adapters.")
+    lora_targets: Literal["attention", "linear"] = Field(
+        "attention",
+        description="Layers that get adapters: the attention's projections, or every linear layer "
+        "but the head.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the forward pass; `auto`: what the device does best."

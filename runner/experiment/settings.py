@@ -13,13 +13,16 @@ from runner.experiment.recipe import SETTINGS
 
 BUNDLED_WEIGHTS = ("bundled:glyphs",)
 WEIGHT_FILES = (".safetensors", ".pth", ".pt")
+# How a path to a folder must start, so that it cannot be taken for anything else.
+FOLDER_STARTS = ("./", "../", "/", "~")
 _DISTRIBUTION = re.compile(r"package:[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
 
 
 def is_weights_path(weights: str) -> bool:
-    """Whether a `model.weights` value is a file and not one of the other forms."""
-    return weights.lower().endswith(WEIGHT_FILES) and not weights.startswith("package:")
+    """Whether a `model.weights` value is a file or folder and not one of the other forms."""
+    is_file = weights.lower().endswith(WEIGHT_FILES) and not weights.startswith("package:")
+    return is_file or weights.startswith(FOLDER_STARTS)
 
 
 def _weights(value: str) -> str:
@@ -28,7 +31,7 @@ def _weights(value: str) -> str:
         return value
     raise ValueError(
         f"must be {', '.join(known)}, package:<distribution>, or a path that ends in "
-        f"{', '.join(WEIGHT_FILES)}"
+        f"{', '.join(WEIGHT_FILES)}, or a folder that starts with {', '.join(FOLDER_STARTS)}"
     )
 
 
@@ -66,6 +69,7 @@ Weights = Annotated[
             "anyOf": [
                 {"enum": ["hub", "none", *BUNDLED_WEIGHTS]},
                 {"pattern": f"^{_DISTRIBUTION.pattern}$"},
+                {"pattern": r"^(\./|\.\./|/|~)"},
                 {"pattern": r"\.(safetensors|SAFETENSORS|pth|PTH|pt|PT)$"},
             ]
         }
@@ -89,19 +93,28 @@ class ModelSettings(BaseModel):
     model_config = SETTINGS
 
     name: Text = Field(
-        description="Name of a timm image classifier, with or without its weights' tag, e.g. "
-        "resnet50.a1_in1k."
+        description="Images: name of a timm classifier, with or without its weights' tag, e.g. "
+        "resnet50.a1_in1k. Texts: name of an encoder on the Hugging Face hub, e.g. "
+        "google-bert/bert-base-uncased; with weights from a package or folder, what reports call "
+        "it; with weights none, also an architecture, e.g. bert."
     )
     weights: Weights = Field(
         "hub",
         description="`hub`: the model's weights from the Hugging Face hub; `none`: train from "
         "scratch; `bundled:glyphs`: weights that come with the runner; "
-        "`package:<distribution>`: an installed Python package that ships them; or a "
-        ".safetensors, .pth or .pt file, relative to the experiment file.",
+        "`package:<distribution>`: an installed Python package that ships them; a "
+        ".safetensors, .pth or .pt file; or, for texts, a folder in the hub's layout that starts "
+        "with ./, ../, / or ~. Paths are relative to the experiment file.",
+    )
+    tokenizer: Text | None = Field(
+        None,
+        description="Texts: where the tokenizer comes from, if not from where the weights do: a "
+        "name on the hub, package:<distribution>, or a folder as for `weights`.",
     )
     arguments: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict,
-        description="Further arguments of timm.create_model, e.g. {channels: [32, 64, 128, 256]}.",
+        description="Further arguments of timm.create_model, e.g. {channels: [32, 64, 128, 256]}; "
+        "for texts with weights none, values of the configuration, e.g. {hidden_size: 64}.",
     )
 
 
@@ -125,9 +138,13 @@ class SearchSettings(BaseModel):
     trial_time: Duration | None = Field(
         None, description="Hard limit of one trial, written like `time`; null: none."
     )
-    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"] = Field(
-        "accuracy",
-        description="Validation metric to optimise; `loss` is minimised, the others maximised.",
+    metric: Text | None = Field(
+        None,
+        description="Validation metric to optimise, any that the task reports (see The tasks); "
+        "null: the task's first.",
+    )
+    direction: Literal["minimize", "maximize"] | None = Field(
+        None, description="Which way the metric is better; null: known, except with task: custom."
     )
     sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc"] = Field(
         "tpe", description="How the next settings are chosen."
@@ -148,14 +165,16 @@ class SearchSettings(BaseModel):
         description="Devices to use, e.g. [cuda:0, cuda:1]; `auto`: all free accelerators, "
         "otherwise the CPU.",
     )
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="task: custom: the last step that a trial reports, for early stopping; null: "
+        "`epochs` of the space or of `params`, if there, else unknown.",
+    )
     max_failures: int = Field(
         5, ge=1, description="Failed trials in a row after which the search stops."
     )
-
-    @property
-    def direction(self) -> Literal["minimize", "maximize"]:
-        """Which way the metric is better."""
-        return "minimize" if self.metric == "loss" else "maximize"
 
     @property
     def time_s(self) -> float | None:

@@ -111,6 +111,7 @@ class TaskForm:
 
 
 CUSTOM = "custom"
+DEFAULT_TASK = "image_classification"
 TASK_FORMS: Mapping[str, TaskForm] = MappingProxyType(
     {
         form.name: form
