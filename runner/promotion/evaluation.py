@@ -25,12 +25,12 @@ def evaluate_on_test(candidate: Candidate, bench: Bench) -> tuple[Evaluation, di
     outputs = predict_outputs(
         model, part, transform=bench.transform, batch_size=64, device=numerics.device
     )
-    correct = (outputs.argmax(dim=1) == part.targets).tolist()
+    right = (outputs.argmax(dim=1) == part.targets).float().tolist()
     evaluation = Evaluation(
         split=bench.split.fingerprint,
         metric=experiment.search.metric,
         values=bench.task.score(outputs, part.targets),
         is_maximized=experiment.search.direction == "maximize",
-        correct=dict(zip(part.ids, correct, strict=True)),
+        quality=dict(zip(part.ids, right, strict=True)),
     )
     return evaluation, dict(bench.task.evaluate(outputs, part.targets, part.ids))

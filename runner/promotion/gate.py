@@ -1,14 +1,25 @@
 """The gate: whether a candidate may take the champion's place."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
 
 from runner.errors import PromotionRefused
+from runner.experiment import LabelKind
+from runner.promotion.intervals import mean_interval, paired_interval, wilson_interval
+from runner.report import value_text
 
-RESAMPLES = 10_000
-Z_95 = 1.959963984540054
+QUALITY_NAMES: Mapping[LabelKind, str] = MappingProxyType(
+    {
+        LabelKind.CLASS: "accuracy",
+        LabelKind.CLASSES: "share of labels right",
+        LabelKind.NUMBER: "mean absolute error",
+        LabelKind.TAGS: "share of words right, averaged over the sentences,",
+    }
+)
+"""What the mean quality of the examples is called; a number's quality is minus its error."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +29,38 @@ class Evaluation:
     Attributes:
         split: Fingerprint of the split.
         metric: Name of the metric that decides, `values` holding all of them by name.
-        values: Fractions (or the loss).
+        values: Fractions (or the loss); of numbers in their own units.
         is_maximized: Whether a larger value of the metric is better.
-        correct: Whether each example's label was predicted, by example id.
+        quality: How well each example was answered, by its id; larger is better. Class: 1 right,
+            0 wrong; classes: share of its labels right; number: minus its absolute error; tags:
+            share of its words right.
+        labels: How the examples are labelled.
     """
 
     split: str
     metric: str
     values: Mapping[str, float]
     is_maximized: bool
-    correct: Mapping[str, bool]
+    quality: Mapping[str, float]
+    labels: LabelKind = LabelKind.CLASS
 
     @property
     def value(self) -> float:
         """The deciding metric's value."""
         return self.values[self.metric]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; `from_json` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Evaluation":
+        """From what a look has recorded, of this version or of one that knew classes alone."""
+        known = dict(content)
+        if "correct" in known:
+            known["quality"] = {key: float(right) for key, right in known.pop("correct").items()}
+        labels = LabelKind(known.pop("labels", LabelKind.CLASS))
+        return cls(**known, labels=labels)
 
 
 @dataclass(frozen=True)
@@ -52,39 +80,38 @@ class Champion:
     evaluation: Evaluation
 
 
-def wilson_interval(successes: int, count: int) -> tuple[float, float]:
-    """95 % interval of a proportion.
+@dataclass(frozen=True)
+class QualityInterval:
+    """The mean quality of a test split's examples, in the words and units people know.
 
-    Args:
-        successes: How many, in [0, count].
-        count: Of how many; at least 1.
-    Returns:
-        Lower and upper bound, fractions in [0, 1].
-    Source: Wilson 1927.
+    Attributes:
+        name: What it is: accuracy, mean absolute error, ...
+        value: Its value; a fraction, or an error in the target's own units.
+        low: Lower bound of its 95 % interval.
+        high: Upper bound.
     """
-    share = successes / count
-    centre = (share + Z_95**2 / (2 * count)) / (1 + Z_95**2 / count)
-    half = (
-        Z_95
-        * np.sqrt(share * (1 - share) / count + Z_95**2 / (4 * count**2))
-        / (1 + Z_95**2 / count)
-    )
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        shown = [value_text(figure) for figure in (self.value, self.low, self.high)]
+        return f"{self.name} {shown[0]} (95 % interval {shown[1]} to {shown[2]})"
 
 
-def paired_interval(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, float]:
-    """95 % bootstrap interval of the difference in accuracy on the same examples.
-
-    Source: percentile bootstrap over examples (Efron 1979), 10,000 resamples, fixed seed.
-    """
-    difference = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
-    generator = np.random.default_rng(0)
-    # Counting how often each of the three possible differences is drawn avoids a large matrix.
-    counts = np.array([(difference == value).sum() for value in (-1.0, 0.0, 1.0)])
-    drawn = generator.multinomial(len(difference), counts / len(difference), size=RESAMPLES)
-    means = (drawn[:, 2] - drawn[:, 0]) / len(difference)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+def quality_interval(evaluation: Evaluation) -> QualityInterval:
+    """The mean quality with its interval: Wilson's for accuracy, else by bootstrap."""
+    values = list(evaluation.quality.values())
+    mean = math.fsum(values) / len(values)
+    name = QUALITY_NAMES[evaluation.labels]
+    if evaluation.labels is LabelKind.CLASS:
+        return QualityInterval(name, mean, *wilson_interval(round(sum(values)), len(values)))
+    low, high = mean_interval(values)
+    if evaluation.labels is LabelKind.NUMBER:
+        return QualityInterval(name, -mean, -high, -low)
+    return QualityInterval(name, mean, low, high)
 
 
 def require_other_trial(run_id: str, champion: Champion) -> None:
@@ -117,18 +144,61 @@ def require_same_split(split: str, champion: Champion) -> None:
 def require_no_worse(candidate: Evaluation, champion: Champion) -> str:
     """Pass a candidate that is at least as good as the champion; says how they compare.
 
+    The candidate's metric decides, also where the champion was chosen by another.
+
     Raises:
-        PromotionRefused: If the champion is better; with both values and the paired interval.
+        PromotionRefused: If the champion is better, with both values and the paired interval; or
+            if the two cannot be compared.
     """
-    ours, theirs = candidate, champion.evaluation
-    is_worse = ours.value < theirs.value if ours.is_maximized else ours.value > theirs.value
-    ids = sorted(ours.correct.keys() & theirs.correct.keys())
-    low, high = paired_interval([ours.correct[i] for i in ids], [theirs.correct[i] for i in ids])
+    theirs = _comparable_value(candidate, champion)
+    ours = candidate.value
+    is_worse = ours < theirs if candidate.is_maximized else ours > theirs
     comparison = (
-        f"{ours.metric} {ours.value:.4f} against the champion's {theirs.value:.4f} (version "
-        f"{champion.version}) on the same {len(ids)} test examples; difference in accuracy "
-        f"between {low:+.4f} and {high:+.4f} (95 %)"
+        f"{candidate.metric} {value_text(ours)} against the champion's {value_text(theirs)} "
+        f"(version {champion.version}) {_paired(candidate, champion.evaluation)}"
     )
     if is_worse:
         raise PromotionRefused(f"the champion is better: {comparison}")
     return comparison
+
+
+def _comparable_value(candidate: Evaluation, champion: Champion) -> float:
+    """The champion's value of the candidate's metric.
+
+    Raises:
+        PromotionRefused: If it has none, or if the candidate's own is not a number.
+    """
+    theirs = champion.evaluation
+    if candidate.labels is not theirs.labels or candidate.metric not in theirs.values:
+        raise PromotionRefused(
+            f"the champion (version {champion.version}) has no test {candidate.metric}, by which "
+            f"this study chooses; it has {', '.join(theirs.values)}. To replace it without a "
+            "comparison, add --without-comparison"
+        )
+    if math.isnan(candidate.value):
+        raise PromotionRefused(
+            f"{candidate.metric} is not defined on these {len(candidate.quality)} test examples "
+            "(too few kinds of labels among them), so the candidate cannot be compared with the "
+            f"champion (version {champion.version}). To replace it without a comparison, add "
+            "--without-comparison"
+        )
+    return theirs.values[candidate.metric]
+
+
+def _paired(ours: Evaluation, theirs: Evaluation) -> str:
+    """How two models differ on the examples that both have answered."""
+    ids = sorted(ours.quality.keys() & theirs.quality.keys())
+    if not ids:
+        return "on other test examples"
+    low, high = paired_interval([ours.quality[i] for i in ids], [theirs.quality[i] for i in ids])
+    if ours.labels is LabelKind.NUMBER:
+        low, high = -high, -low
+    return (
+        f"on the same {len(ids)} test examples; difference in {QUALITY_NAMES[ours.labels]} "
+        f"between {_signed(low)} and {_signed(high)} (95 %)"
+    )
+
+
+def _signed(figure: float) -> str:
+    text = value_text(figure + 0.0)  # a negative nothing becomes a plain one
+    return text if text.startswith("-") else f"+{text}"

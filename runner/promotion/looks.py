@@ -4,7 +4,8 @@ A test split looked at often is a second validation split; the count says how of
 """
 
 import json
-from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from runner.promotion.gate import Evaluation
@@ -41,9 +42,23 @@ def end_look(
         client = tracking.client
         for name, value in evaluation.values.items():
             client.log_metric(look, f"test/{name}", value)
-        content = {"evaluation": asdict(evaluation), "report": report}
+        content = {"evaluation": evaluation.to_json(), "report": report}
         client.log_text(look, json.dumps(content), EVALUATION_ARTIFACT)
         client.set_terminated(look)
+
+
+def read_look(tracking: Tracking, look: str) -> Evaluation:
+    """What a look saw, of this version or of one that knew classes alone.
+
+    Args:
+        tracking: MLflow.
+        look: The look's run id.
+    Raises:
+        NotFound: If the look was cut short before it saw anything.
+    """
+    with TemporaryDirectory() as folder:
+        path = tracking.download_artifact(look, EVALUATION_ARTIFACT, Path(folder))
+        return Evaluation.from_json(json.loads(path.read_text("utf-8"))["evaluation"])
 
 
 def count_looks(tracking: Tracking, split: str) -> int:

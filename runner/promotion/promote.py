@@ -1,10 +1,7 @@
 """Promotion: evaluate a trial on the test split, pass the gate, register, move the alias."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from runner.errors import NotFound, PromotionRefused
 from runner.experiment import Store
@@ -13,20 +10,16 @@ from runner.promotion.evaluation import evaluate_on_test
 from runner.promotion.gate import (
     Champion,
     Evaluation,
+    QualityInterval,
+    quality_interval,
     require_no_worse,
     require_other_trial,
     require_same_split,
-    wilson_interval,
 )
-from runner.promotion.looks import (
-    EVALUATION_ARTIFACT,
-    TAG_SPLIT,
-    begin_look,
-    count_looks,
-    end_look,
-)
+from runner.promotion.looks import TAG_SPLIT, begin_look, count_looks, end_look, read_look
 from runner.promotion.packaging import ImageModel, log_image_model, register_image_model
 from runner.promotion.weights import Candidate, get_candidate
+from runner.report import value_text
 from runner.study import read_study
 from runner.tracking import Tracking, connect
 from runner.trial import Bench, load_weights_file
@@ -46,7 +39,8 @@ class Promotion:
         trial: The trial it came from.
         run_id: That trial's MLflow run.
         test: Test metrics by name; fractions (or the loss).
-        interval: 95 % interval of the test accuracy.
+        interval: The mean quality of the test examples (of classes the accuracy), with its 95 %
+            interval.
         looks: How often this test split has been looked at, this look included.
         comparison: How it compares with the champion before it; empty if there was none.
         serve_command: Serves it with plain MLflow.
@@ -58,7 +52,7 @@ class Promotion:
     trial: int
     run_id: str
     test: dict[str, float]
-    interval: tuple[float, float]
+    interval: QualityInterval
     looks: int
     comparison: str
     serve_command: str
@@ -106,7 +100,7 @@ def promote(
     look = begin_look(tracking, candidate, split)
     evaluation, report = evaluate_on_test(candidate, bench)
     end_look(tracking, look, evaluation, report)
-    interval = wilson_interval(sum(evaluation.correct.values()), len(evaluation.correct))
+    interval = quality_interval(evaluation)
     looks = count_looks(tracking, split)
     _say_result(candidate, evaluation, interval, looks, say)
     comparison = require_no_worse(evaluation, champion) if champion is not None else ""
@@ -157,9 +151,7 @@ def _champion_of(tracking: Tracking, name: str, alias: str) -> Champion | None:
                 "promoted by the runner, so there is nothing to compare with; to replace it, add "
                 "--without-comparison"
             )
-        with TemporaryDirectory() as folder:
-            path = tracking.download_artifact(look, EVALUATION_ARTIFACT, Path(folder))
-            evaluation = Evaluation(**json.loads(path.read_text())["evaluation"])
+        evaluation = read_look(tracking, look)
     return Champion(
         str(version.version), str(version.run_id), str(version.tags[TAG_SPLIT]), evaluation
     )
@@ -168,17 +160,15 @@ def _champion_of(tracking: Tracking, name: str, alias: str) -> Champion | None:
 def _say_result(
     candidate: Candidate,
     evaluation: Evaluation,
-    interval: tuple[float, float],
+    interval: QualityInterval,
     looks: int,
     say: Say,
 ) -> None:
-    low, high = interval
-    trial = candidate.trial
-    count = len(evaluation.correct)
+    trial, name = candidate.trial, evaluation.metric
+    on_test = "" if name in (interval.name, "mae") else f"{name} {value_text(evaluation.value)}, "
     say(
-        f"trial {trial.number}: validation {evaluation.metric} {trial.value:.4f} (chosen by it, "
-        f"so optimistic); on {count} test examples: accuracy {evaluation.values['accuracy']:.4f} "
-        f"(95 % interval {low:.4f} to {high:.4f})"
+        f"trial {trial.number}: validation {name} {value_text(trial.value)} (chosen by it, so "
+        f"optimistic); on {len(evaluation.quality)} test examples: {on_test}{interval}"
     )
     say(f"this test split has been looked at {looks} {'time' if looks == 1 else 'times'}")
 
