@@ -210,10 +210,9 @@ class Experiment(BaseModel):
 
     def _as_written(self) -> dict[str, Any]:
         """The experiment as a file might have it: without the parts that its task has not."""
-        written = self.model_dump(mode="json", exclude_none=False)
         absent = {"train"} if self.is_custom else {"objective", "command", "evaluate", "params"}
-        absent |= {name for name in ("data", "model") if written[name] is None}
-        return {name: value for name, value in written.items() if name not in absent}
+        absent |= {name for name in ("data", "model") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=absent)
 
     @classmethod
     def from_resolved(cls, resolved: Mapping[str, object]) -> Self:

@@ -6,13 +6,13 @@ from typing import Any
 from runner.experiment.experiment import experiment_schema
 from runner.experiment.recipe import MAX, Recipe
 from runner.experiment.recipe_fields import recipe_schema
+from runner.experiment.task_forms import CUSTOM
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALAR = ["string", "number", "boolean", "null"]
 _WHEN: dict[str, Any] = {
     "description": "Conditions that must all hold for this parameter to be in use.",
     "type": "object",
-    "propertyNames": {"enum": list(Recipe.model_fields)},
     "additionalProperties": {
         "anyOf": [
             {"description": "The value it must have.", "type": _SCALAR},
@@ -40,6 +40,7 @@ _LOG: dict[str, Any] = {
     "type": "boolean",
     "default": False,
 }
+_IS_CUSTOM = {"properties": {"task": {"const": CUSTOM}}, "required": ["task"]}
 _STEP = "Distance between allowed values, counted from the lower end."
 
 
@@ -49,7 +50,16 @@ def published_schema() -> dict[str, Any]:
     own = experiment_schema()
     definitions = {**own["$defs"], **_kinds(), "SearchSpace": _search_space()}
     definitions["SearchSettings"] = _search_settings(own["$defs"]["SearchSettings"])
-    return {"$schema": DIALECT, **own, "title": "runner experiment", "$defs": definitions}
+    whole = {"$schema": DIALECT, **own, "title": "runner experiment", "$defs": definitions}
+    return {**whole, "if": _IS_CUSTOM, "else": _of_the_recipe()}
+
+
+def _of_the_recipe() -> dict[str, Any]:
+    """What holds of every task but custom: the space varies keys of `train`."""
+    names = {"propertyNames": {"enum": list(Recipe.model_fields)}}
+    space = {"if": {"type": "object"}, "then": names}
+    search = {"properties": {"space": space, "first": {"items": names}}}
+    return {"required": ["data", "model"], "properties": {"search": search}}
 
 
 def _search_settings(own: dict[str, Any]) -> dict[str, Any]:
@@ -61,23 +71,22 @@ def _search_settings(own: dict[str, Any]) -> dict[str, Any]:
             {"$ref": "#/$defs/SearchSpace"},
         ],
     }
-    point = {"type": "object", "propertyNames": {"enum": list(Recipe.model_fields)}}
-    properties["first"] = {**properties["first"], "items": point}
+    properties["first"] = {**properties["first"], "items": {"type": "object"}}
     return {**own, "properties": properties}
 
 
 def _search_space() -> dict[str, Any]:
-    """Schema of a search space: each key of the recipe, fixed or varied."""
+    """Schema of a search space: keys of the recipe, fixed or varied; or those of one's own."""
     kinds = [{"$ref": f"#/$defs/{name}"} for name in _kinds()]
     properties = {
         name: {"description": own.get("description", ""), "anyOf": [_fixed(own), *kinds]}
         for name, own in recipe_schema()["properties"].items()
     }
     return {
-        "description": "What each varied key of `train` may be.",
+        "description": "What each varied key of `train` (task: custom: of `params`) may be.",
         "type": "object",
         "properties": properties,
-        "additionalProperties": False,
+        "additionalProperties": {"anyOf": [{"type": _SCALAR}, *kinds]},
     }
 
 

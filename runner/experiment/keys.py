@@ -67,7 +67,7 @@ class TaskKeys:
         """Why a key cannot have a value, its path empty; None if it can."""
         if self.is_free:
             return _free_flaw(name, value)
-        return flaw_of_value(name, value) or self._task_flaw(name, value)
+        return flaw_of_value(name, value) or self.task_flaw(name, value)
 
     def defaults(self) -> dict[str, Scalar]:
         """The values of keys that nothing sets."""
@@ -78,15 +78,9 @@ class TaskKeys:
         names = self.names
         return {name: v for name, v in values.items() if names is None or name in names}
 
-    def _has(self, name: str) -> bool:
-        if self.form is None or self.form.modality is None or self.form.labels is None:
-            return True
-        is_of_modality = self.form.modality in _MODALITIES.get(name, {self.form.modality})
-        return is_of_modality and self.form.labels in _LABELS.get(name, {self.form.labels})
-
-    def _task_flaw(self, name: str, value: object) -> Flaw | None:
-        """What is wrong with a value of the recipe for this task alone."""
-        if self.form is None:
+    def task_flaw(self, name: str, value: object) -> Flaw | None:
+        """Why a value that the recipe may have is wrong for this task; None if it is not."""
+        if self.form is None or self.is_free:
             return None
         if not self._has(name):
             default = Recipe.model_fields[name].default
@@ -100,6 +94,12 @@ class TaskKeys:
             rule = f"loss must be {' or '.join(allowed)} for {self.form.name}"
             return Flaw((), rule, value, nearest_spelling(str(value), allowed))
         return None
+
+    def _has(self, name: str) -> bool:
+        if self.form is None or self.form.modality is None or self.form.labels is None:
+            return True
+        is_of_modality = self.form.modality in _MODALITIES.get(name, {self.form.modality})
+        return is_of_modality and self.form.labels in _LABELS.get(name, {self.form.labels})
 
 
 def keys_of(task: object) -> TaskKeys:

@@ -9,7 +9,14 @@ from pydantic import BaseModel
 from runner.experiment.settings import ModelSettings, is_weights_path
 
 _Data = TypeVar("_Data", bound=BaseModel)
-_PATH_KEYS = {"folder": ("path",), "manifest": ("path", "root"), "torchvision": ("root",)}
+_PARTS = ("path", "validation_path", "test_path")
+_PATH_KEYS = {
+    "folder": ("path",),
+    "manifest": ("path", "root"),
+    "torchvision": ("root",),
+    "table": _PARTS,
+    "conll": _PARTS,
+}
 
 
 def absolute_data(data: _Data, base: Path) -> _Data:

@@ -8,14 +8,15 @@ writes experiment-file.md and experiment.schema.json into FOLDER, by default doc
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.experiment.identity import is_free
 from runner.experiment.json_schema import published_schema
-from runner.experiment.reference_text import GRAMMAR, INTRODUCTION
+from runner.experiment.reference_text import GRAMMAR, INTRODUCTION, LABELS, TASKS
 from runner.experiment.scalars import printable
+from runner.experiment.task_forms import TASK_FORMS
 from runner.experiment.wording import Schema, allowed_words, resolve
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,7 +25,25 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def reference_text() -> str:
     """The reference as Markdown."""
     sections = "\n".join(_section(title, prefix, schema) for title, prefix, schema in _parts())
-    return f"{INTRODUCTION}\n{sections}\n{GRAMMAR}"
+    return f"{INTRODUCTION}\n{_tasks()}\n{sections}\n{GRAMMAR}"
+
+
+def _tasks() -> str:
+    """A table of the tasks, from the table that the code itself goes by."""
+    head = (
+        "| task | examples | labels | metrics, the default first | losses |\n|---|---|---|---|---|"
+    )
+    rows = "\n".join(
+        f"| `{form.name}` | {form.modality}s | {LABELS[form.labels]} | "
+        f"{_listed(form.metrics)} | {_listed(form.losses)} |"
+        for form in TASK_FORMS.values()
+        if form.labels is not None
+    )
+    return TASKS.format(table=f"{head}\n{rows}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def schema_text() -> str:

@@ -1,5 +1,7 @@
 """The prose of the experiment-file reference; its tables come from the models."""
 
+from runner.experiment.task_forms import LabelKind
+
 INTRODUCTION = """\
 # The experiment file
 
@@ -42,6 +44,35 @@ file:
 **May change.** Running the same command again continues the study. A key marked `no` below is part
 of what the study is: with another value it would be another study (`--new`). A key marked `yes`
 may change between two runs of the same command.
+"""
+
+LABELS = {
+    LabelKind.CLASS: "one class each",
+    LabelKind.CLASSES: "any number of labels each",
+    LabelKind.NUMBER: "a number each",
+    LabelKind.TAGS: "a tag for each word",
+}
+"""Kinds of label in the words of the reference."""
+
+TASKS = """\
+## The tasks
+
+{table}
+
+Metrics are measured on the whole validation split after every epoch: fractions, not per cent;
+`mae` and `rmse` in the target's own units. `loss` is the plain one, whatever the training loss:
+log loss for classes and words, binary cross-entropy for several labels, squared error in standard
+deviations of the training targets for numbers. `loss`, `mae` and `rmse` are minimised, all others
+maximised. `f1`, `precision` and `recall` of words count whole entities: exact span and type. A
+metric that is not defined on a split (`auroc` with one class only) is not a number, and a trial
+without a finite value of the search metric fails.
+
+Keys of `train` that a task does not have (`mixup` for texts, `max_length` for images) are refused.
+
+`task: custom` searches over an objective of your own: `objective` names a Python function, or
+`command` a program in any language; `params` takes the place of `train`, and the space may vary
+whatever they read. `search.metric` is then any metric it reports, and `search.direction` says
+which way it is better. See [own-objective.md](own-objective.md).
 """
 
 GRAMMAR = """\

@@ -37,11 +37,12 @@ def task_flaws(written: Mapping[str, object], keys: TaskKeys) -> Iterator[Flaw]:
             rule = f"is for `task: custom` alone, and this is {form.name}"
             yield Flaw((name,), rule, written[name])
     for name in ("data", "model"):
-        if written.get(name) is None:
-            yield Flaw((name,), "is missing; every task but custom needs it")
+        if name not in written:
+            rule = f"is missing; it must be a mapping of keys to values, for {form.name}"
+            yield Flaw((name,), rule)
     yield from _data_flaws(_section(written, "data"), form)
     for name, value in _section(written, "train").items():
-        if keys.name_flaw(name) is None and (flaw := keys.value_flaw(name, value)) is not None:
+        if keys.name_flaw(name) is None and (flaw := keys.task_flaw(name, value)) is not None:
             yield flaw.below("train", name)
     yield from _metric_flaws(search, form)
 

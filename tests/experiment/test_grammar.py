@@ -14,6 +14,7 @@ from runner.experiment import (
 )
 from runner.experiment.document import parse_text
 from runner.experiment.grammar import read_space
+from runner.experiment.keys import keys_of
 from runner.experiment.marks import Marks
 
 RECIPE = Recipe().model_dump()
@@ -27,7 +28,7 @@ def read(text: str) -> object:
 def refusals(text: str) -> list[str]:
     value, marks = parse_text(text, shown="s.yaml")
     assert isinstance(value, dict)
-    _, flaws = read_space(value, RECIPE)
+    _, flaws = read_space(value, RECIPE, keys=keys_of("image_classification"))
     return [str(marks.problem(flaw)).removeprefix("s.yaml:") for flaw in flaws]
 
 
@@ -60,10 +61,14 @@ def refusals(text: str) -> list[str]:
 def test_read_space_of_a_form_gives_its_parameter(text: str, parameter: object) -> None:
     value = read(text)
     assert isinstance(value, dict)
-    space, flaws = read_space(value, RECIPE)
+    space, flaws = read_space(value, RECIPE, keys=keys_of("image_classification"))
     assert flaws == []
     assert list(space.parameters.values()) == [parameter]
-    again, flaws = read_space(yaml.safe_load(yaml.safe_dump(space.to_dict())), RECIPE)
+    again, flaws = read_space(
+        yaml.safe_load(yaml.safe_dump(space.to_dict())),
+        RECIPE,
+        keys=keys_of("image_classification"),
+    )
     assert (again, flaws) == (space, [])
 
 
@@ -158,7 +163,7 @@ def test_read_space_names_every_flaw_and_keeps_the_sound_parameters() -> None:
     text = "dropout: {float: [-1, 2], step: x}\nepochs: 3\nmixup: {choice: [a, b], when: 3}\n"
     value = read(text)
     assert isinstance(value, dict)
-    space, flaws = read_space(value, RECIPE)
+    space, flaws = read_space(value, RECIPE, keys=keys_of("image_classification"))
     keys = [Marks("f").problem(flaw).key for flaw in flaws]
     assert keys == ["dropout.float.0", "dropout.float.1", "dropout.step",
                     "mixup.when", "mixup.choice.0", "mixup.choice.1"]  # fmt: skip
@@ -173,15 +178,19 @@ def test_read_space_puts_parents_before_what_depends_on_them() -> None:
         "freeze_depth: {int: [0, max]}\n"
     )
     assert isinstance(value, dict)
-    space, flaws = read_space(value, RECIPE)
+    space, flaws = read_space(value, RECIPE, keys=keys_of("image_classification"))
     assert flaws == []
     assert list(space.parameters) == ["epochs", "freeze_depth", "layer_decay", "drop_path"]
 
 
 def test_read_space_keeps_the_recipe_values_that_conditions_name() -> None:
     value = {"momentum": {"float": [0.8, 0.9], "when": {"optimizer": "sgd"}}}
-    space, _ = read_space(value, {**RECIPE, "optimizer": "adam"})
+    space, _ = read_space(
+        value, {**RECIPE, "optimizer": "adam"}, keys=keys_of("image_classification")
+    )
     assert space.outside == {"optimizer": "adam"}
     assert not space.is_active("momentum", {})
-    space, _ = read_space(value, {**RECIPE, "optimizer": "sgd"})
+    space, _ = read_space(
+        value, {**RECIPE, "optimizer": "sgd"}, keys=keys_of("image_classification")
+    )
     assert space.is_active("momentum", {})

@@ -47,7 +47,10 @@ traking:
 
 
 def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages) -> None:
-    listed = "name, description, seed, task, data, model, train, search, tracking"
+    listed = (
+        "name, description, seed, task, data, model, train, objective, command, evaluate, params, "
+        "search, tracking"
+    )
     assert messages(WRONG) == [
         "cats.yaml:1: name: must be letters, digits, '.', '_' and '-', starting with a letter or "
         "digit, at most 100 long (it names folders) (seen: 'ca ts')",
@@ -58,7 +61,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         "(seen: 'bundld'); did you mean 'bundled'?",
         "cats.yaml:5: model.name: is missing; it must be text, not empty",
         "cats.yaml:5: model.weights: must be hub, none, bundled:glyphs, package:<distribution>, "
-        "or a path that ends in .safetensors, .pth, .pt (seen: 'bundle:glyphs'); did you mean "
+        "or a path that ends in .safetensors, .pth, .pt, or a folder that starts with ./, ../, /, "
+        "~ (seen: 'bundle:glyphs'); did you mean "
         "'bundled:glyphs'?",
         "cats.yaml:7: train.optimizer: must be 'adamw', 'sgd' or 'adam' (seen: 'adamm'); did you "
         "mean 'adam'?",
@@ -70,7 +74,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         "cats.yaml:11: train.channels_last: must be 'auto', or true or false (seen: 'on'); did "
         "you mean 'true'?",
         "cats.yaml:13: search.trals: unknown key; allowed here: space, trials, time, trial_time, "
-        "metric, sampler, pruner, first, slots, devices, max_failures; did you mean 'trials'?",
+        "metric, direction, sampler, pruner, first, slots, devices, max_steps, max_failures; did "
+        "you mean 'trials'?",
         "cats.yaml:14: search.time: must be a length of time such as 90s, 10m, 2h, 1d or 1h30m, "
         "or a number of seconds (seen: '10x')",
         "cats.yaml:16: search.devices.1: must be cpu, mps, cuda or cuda:<number> (seen: 'gpu')",
@@ -163,11 +168,10 @@ def test_load_experiment_of_the_smallest_file_has_the_defaults(load: Load, minim
     experiment = load(minimal)
     assert experiment.train.epochs == 5
     assert experiment.model.weights == "hub"
-    assert experiment.search.metric == "accuracy"
-    assert experiment.search.direction == "maximize"
+    assert (experiment.metric, experiment.direction) == ("accuracy", "maximize")
     assert experiment.search.time_s is None
     assert experiment.space.parameters == {}
-    assert load(minimal, "search.metric=loss").search.direction == "minimize"
+    assert load(minimal, "search.metric=loss").direction == "minimize"
     assert load(minimal, "search.time=1h").search.time_s == 3600
     assert load(minimal, "search.trial_time=90").search.trial_time_s == 90
 

@@ -7,6 +7,7 @@ import pytest
 from runner.experiment import Recipe, load_experiment
 from runner.experiment.document import parse_text
 from runner.experiment.grammar import read_space
+from runner.experiment.keys import keys_of
 from runner.experiment.reference import main, reference_text, schema_text
 from runner.experiment.reference_text import GRAMMAR, INTRODUCTION
 
@@ -50,6 +51,6 @@ def test_examples_in_the_reference_are_valid(tmp_path: Path) -> None:
     assert load_experiment(str(tmp_path / "my_cats.yaml")).name == "my_cats"
     space, _ = parse_text(GRAMMAR.split("```yaml\n")[1].split("```")[0], shown="grammar")
     assert isinstance(space, dict)
-    built, flaws = read_space(space, Recipe().model_dump())
+    built, flaws = read_space(space, Recipe().model_dump(), keys=keys_of("image_classification"))
     assert flaws == []
     assert list(built.parameters) == list(space)
