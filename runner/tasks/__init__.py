@@ -1,6 +1,25 @@
-"""What is learnt: the head's loss, metrics and evaluation of each kind of task."""
+"""What is learnt: the losses, metrics and evaluation of each kind of task."""
 
-from runner.tasks.contract import Task
+from runner.tasks.contract import (
+    PADDING,
+    Criterion,
+    Label,
+    LossSettings,
+    Predictions,
+    Rows,
+    Task,
+    gather,
+)
 from runner.tasks.image_classification import ImageClassification
 
-__all__ = ["ImageClassification", "Task"]
+__all__ = [
+    "PADDING",
+    "Criterion",
+    "ImageClassification",
+    "Label",
+    "LossSettings",
+    "Predictions",
+    "Rows",
+    "Task",
+    "gather",
+]
