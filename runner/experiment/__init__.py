@@ -6,15 +6,22 @@ Imports pydantic, PyYAML and the standard library only, so that a wrong file is 
 from runner.experiment.conditions import Comparison, Condition
 from runner.experiment.data_settings import (
     BundledData,
-    CommonDataSettings,
+    ConllData,
     DataSettings,
     FolderData,
     HuggingFaceData,
     ManifestData,
-    SplitSettings,
+    TableData,
     TorchvisionData,
 )
 from runner.experiment.durations import duration_s
+from runner.experiment.example_settings import (
+    CleaningSettings,
+    CommonDataSettings,
+    ImageDataSettings,
+    SplitSettings,
+    TextDataSettings,
+)
 from runner.experiment.experiment import Experiment
 from runner.experiment.identity import FREE_KEYS, is_free
 from runner.experiment.loading import load_experiment
@@ -48,9 +55,11 @@ __all__ = [
     "TASK_FORMS",
     "BundledData",
     "ChoiceParameter",
+    "CleaningSettings",
     "CommonDataSettings",
     "Comparison",
     "Condition",
+    "ConllData",
     "DataSettings",
     "Direction",
     "Experiment",
@@ -58,6 +67,7 @@ __all__ = [
     "FloatParameter",
     "FolderData",
     "HuggingFaceData",
+    "ImageDataSettings",
     "IntParameter",
     "LabelKind",
     "ManifestData",
@@ -70,7 +80,9 @@ __all__ = [
     "Space",
     "SplitSettings",
     "Store",
+    "TableData",
     "TaskForm",
+    "TextDataSettings",
     "TorchvisionData",
     "TrackingSettings",
     "duration_s",

@@ -1,111 +1,40 @@
-"""Where the examples come from, how they are split, and how images are prepared."""
+"""Where the examples come from: one class of settings for each kind of source."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field
 
-from runner.experiment.recipe import SETTINGS
-
-Text = Annotated[str, Field(min_length=1)]
-Channels = Annotated[tuple[float, float, float], Field(strict=False)]
-Spread = Annotated[float, Field(gt=0)]
-Spreads = Annotated[tuple[Spread, Spread, Spread], Field(strict=False)]
-LargestSeed = 2**32 - 1
-
-
-class SplitSettings(BaseModel):
-    """Fractions of the three splits; ignored where the data come with splits of their own."""
-
-    model_config = SETTINGS
-
-    train: float = Field(0.8, gt=0, lt=1, description="Fraction of examples to train on.")
-    validation: float = Field(
-        0.1, gt=0, lt=1, description="Fraction of examples that trials are compared on."
-    )
-    test: float = Field(
-        0.1, ge=0, lt=1, description="Fraction of examples kept unseen until promotion."
-    )
-    seed: int = Field(0, ge=0, le=LargestSeed, description="Seed of the split.")
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must add up to 1, not {total:.6g}")
-        return self
+from runner.experiment.example_settings import (
+    ImageDataSettings,
+    RowLabelSettings,
+    Text,
+    TextDataSettings,
+)
+from runner.experiment.example_settings import LargestSeed as LargestSeed
 
 
-class CommonDataSettings(BaseModel):
-    """What every source of data has; the sources below add their own keys."""
-
-    model_config = SETTINGS
-
-    split: SplitSettings = Field(
-        default_factory=SplitSettings,
-        description="Stratified by label; examples of one group and exact duplicates stay on one "
-        "side.",
-    )
-    classes: Annotated[tuple[Text, ...], Field(strict=False, min_length=2)] | None = Field(
-        None,
-        description="Use only the examples of these classes, in this order; null: all classes.",
-    )
-    flip: bool | None = Field(
-        None,
-        description="Whether augmentation may mirror images; null: not for sets of digits, signs "
-        "or text that the runner knows, yes for others. Say false for your own of that kind.",
-    )
-    max_unreadable: float = Field(
-        0.01,
-        ge=0,
-        le=1,
-        description="Fraction of images that may be unreadable before the run is stopped.",
-    )
-    image_size: int | None = Field(
-        None, ge=8, le=4096, description="Side of the model's input, in pixels; null: its own."
-    )
-    crop_fraction: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Side of the centre crop, as a fraction of the resized image's shorter side; "
-        "null: the model's own.",
-    )
-    interpolation: Literal["bilinear", "bicubic", "nearest"] | None = Field(
-        None, description="How images are resized; null: the model's own."
-    )
-    mean: Channels | None = Field(
-        None,
-        description="Mean of each colour channel (red, green, blue; pixel values in 0..1); "
-        "null: the model's own.",
-    )
-    std: Spreads | None = Field(
-        None,
-        description="Standard deviation of each colour channel, as for `mean`; null: the "
-        "model's own.",
-    )
-
-
-class BundledData(CommonDataSettings):
+class BundledData(TextDataSettings, ImageDataSettings):
     """A set that comes with the runner and needs no network."""
 
     source: Literal["bundled"] = Field(description="Kind of source.")
-    name: Literal["cat-faces", "digits", "glyphs"] = Field(
+    name: Literal["cat-faces", "digits", "docstrings", "glyphs"] = Field(
         description="`cat-faces`: nine cat expressions drawn with DejaVu Sans; `digits`: 1,797 "
-        "handwritten digits; `glyphs`: other DejaVu glyphs, for pretraining."
+        "handwritten digits; `docstrings`: sentences of installed Python libraries' docstrings, "
+        "the class is the library; `glyphs`: other DejaVu glyphs, for pretraining."
     )
     size: int | None = Field(
         None, ge=3, le=100_000, description="Examples per class; null: the set's own number."
     )
 
 
-class FolderData(CommonDataSettings):
+class FolderData(ImageDataSettings):
     """A folder with one sub-folder of images per class."""
 
     source: Literal["folder"] = Field(description="Kind of source.")
     path: Text = Field(description="The folder; relative to the experiment file.")
 
 
-class ManifestData(CommonDataSettings):
+class ManifestData(RowLabelSettings, ImageDataSettings):
     """A table with one row per image."""
 
     source: Literal["manifest"] = Field(description="Kind of source.")
@@ -117,7 +46,6 @@ class ManifestData(CommonDataSettings):
         None, description="Folder the image paths are relative to; null: the manifest's own."
     )
     path_column: Text = Field("path", description="Column with the path of the image.")
-    label_column: Text = Field("label", description="Column with the class.")
     group_column: Text = Field(
         "group", description="Column, if there, whose equal values stay in one split."
     )
@@ -127,7 +55,7 @@ class ManifestData(CommonDataSettings):
     allow_outside: bool = Field(False, description="Whether paths may lead outside `root`.")
 
 
-class TorchvisionData(CommonDataSettings):
+class TorchvisionData(ImageDataSettings):
     """A data set of torchvision."""
 
     source: Literal["torchvision"] = Field(description="Kind of source.")
@@ -138,19 +66,93 @@ class TorchvisionData(CommonDataSettings):
     download: bool = Field(False, description="Whether to download it where it is missing.")
 
 
-class HuggingFaceData(CommonDataSettings):
+class HuggingFaceData(RowLabelSettings, TextDataSettings, ImageDataSettings):
     """A data set of the Hugging Face hub."""
 
     source: Literal["huggingface"] = Field(description="Kind of source.")
     name: Text = Field(description="Name on the hub, e.g. uoft-cs/cifar10.")
     config: Text | None = Field(None, description="Configuration of the set; null: its default.")
     image_column: Text = Field("image", description="Column with the image.")
-    label_column: Text = Field("label", description="Column with the class.")
+    text_column: Text = Field("text", description="Column with the text.")
+    pair_column: Text | None = Field(
+        None, description="Column with the second text of a pair; null: single texts."
+    )
+    tokens_column: Text = Field("tokens", description="Tags: column with the list of words.")
+    tags_column: Text = Field("tags", description="Tags: column with the list of their tags.")
     revision: Text | None = Field(None, description="Commit or tag; null: the newest.")
 
 
+TableFile = Annotated[
+    str,
+    Field(
+        pattern=r"\.(?:[cC][sS][vV]|[tT][sS][vV]|[jJ][sS][oO][nN][lL]|[pP][aA][rR][qQ][uU][eE][tT])$"
+    ),
+]
+
+
+class TableData(RowLabelSettings, TextDataSettings):
+    """A table with one row per text."""
+
+    source: Literal["table"] = Field(description="Kind of source.")
+    path: TableFile = Field(
+        description="A .csv, .tsv, .jsonl or .parquet file; relative to the experiment file."
+    )
+    validation_path: TableFile | None = Field(
+        None,
+        description="A .csv, .tsv, .jsonl or .parquet file of the validation split; null: taken "
+        "out of `path`.",
+    )
+    test_path: TableFile | None = Field(
+        None,
+        description="A .csv, .tsv, .jsonl or .parquet file of the test split; null: taken out "
+        "of `path`.",
+    )
+    text_column: Text = Field("text", description="Column with the text.")
+    pair_column: Text | None = Field(
+        None, description="Column with the second text of a pair; null: single texts."
+    )
+    tokens_column: Text = Field(
+        "tokens", description="Tags: column with the words, a list or separated by spaces."
+    )
+    tags_column: Text = Field(
+        "tags", description="Tags: column with a tag for each word, a list or separated by spaces."
+    )
+    group_column: Text = Field(
+        "group", description="Column, if there, whose equal values stay in one split."
+    )
+    split_column: Text = Field(
+        "split", description="Column, if there, with `train`, `validation` or `test`."
+    )
+
+
+class ConllData(TextDataSettings):
+    """A file with one word and its tag per line, and a blank line between sentences."""
+
+    source: Literal["conll"] = Field(description="Kind of source.")
+    path: Text = Field(
+        description="The file; relative to the experiment file. Fields are separated by tabs or "
+        "spaces; -DOCSTART- lines are skipped."
+    )
+    validation_path: Text | None = Field(
+        None, description="The file of the validation split; null: taken out of `path`."
+    )
+    test_path: Text | None = Field(
+        None, description="The file of the test split; null: taken out of `path`."
+    )
+    token_column: int = Field(
+        0, description="Number of the field with the word, from 0; -1: the last one."
+    )
+    tag_column: int = Field(-1, description="Number of the field with the tag, likewise.")
+
+
 DataSettings = Annotated[
-    BundledData | FolderData | ManifestData | TorchvisionData | HuggingFaceData,
+    BundledData
+    | FolderData
+    | ManifestData
+    | TorchvisionData
+    | HuggingFaceData
+    | TableData
+    | ConllData,
     Field(discriminator="source"),
 ]
 """Any source of data, told apart by its `source` key."""

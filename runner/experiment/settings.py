@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from runner.experiment.data_settings import Text
 from runner.experiment.durations import WORDS, Duration, duration_s
+from runner.experiment.example_settings import Text
 from runner.experiment.recipe import SETTINGS
 
 BUNDLED_WEIGHTS = ("bundled:glyphs",)
