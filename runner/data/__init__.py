@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.data.cache import CacheEntry, cache_entries, prune_cache
 from runner.data.errors import DataSettingError
-from runner.data.example import Example, Part, Source
+from runner.data.example import Example, Label, Labelled, Part, Source, Text, TextSource
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
 from runner.data.opening import open_source
 from runner.data.pixels import load_pixels
@@ -25,9 +25,13 @@ __all__ = [
     "CacheEntry",
     "DataSettingError",
     "Example",
+    "Label",
+    "Labelled",
     "Part",
     "Source",
     "Split",
+    "Text",
+    "TextSource",
     "Transform",
     "cache_entries",
     "data_fingerprint",
