@@ -8,10 +8,15 @@ writes experiment-file.md and experiment.schema.json into FOLDER, by default doc
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.experiment.example_settings import (
+    CommonDataSettings,
+    ImageDataSettings,
+    TextDataSettings,
+)
 from runner.experiment.identity import is_free
 from runner.experiment.json_schema import published_schema
 from runner.experiment.reference_text import GRAMMAR, INTRODUCTION, LABELS, TASKS
@@ -56,29 +61,40 @@ def _parts() -> Iterator[tuple[str, str, Schema]]:
     schema = published_schema()
     definitions = schema["$defs"]
     yield "The whole file", "", schema
-    sources: dict[str, str] = schema["properties"]["data"]["discriminator"]["mapping"]
-    bundled = resolve({"$ref": sources["bundled"]}, definitions)
-    common = set.intersection(
-        *(set(resolve({"$ref": ref}, definitions)["properties"]) for ref in sources.values())
-    )
-    yield "data, whatever the source", "data.", _only(bundled, common - {"source"})
-    for source, reference in sources.items():
-        own = resolve({"$ref": reference}, definitions)
-        yield f"data, source: {source}", "data.", _without(own, common)
+    yield from _data_parts(schema)
     yield "data.split", "data.split.", definitions["SplitSettings"]
+    yield "data.cleaning", "data.cleaning.", definitions["CleaningSettings"]
     yield "model", "model.", definitions["ModelSettings"]
     yield "train", "train.", definitions["Recipe"]
     yield "search", "search.", definitions["SearchSettings"]
     yield "tracking", "tracking.", definitions["TrackingSettings"]
 
 
-def _only(schema: Schema, keys: set[str]) -> Schema:
+def _data_parts(schema: Schema) -> Iterator[tuple[str, str, Schema]]:
+    """The sections of `data`: what sources share, then what each has of its own."""
+    definitions = schema["$defs"]
+    sources: dict[str, str] = schema["properties"]["data"]["discriminator"]["mapping"]
+    bundled = resolve({"$ref": sources["bundled"]}, definitions)["properties"]  # has them all
+    common = set(CommonDataSettings.model_fields)
+    shared = {
+        "images": set(ImageDataSettings.model_fields) - common,
+        "texts": set(TextDataSettings.model_fields) - common,
+    }
+    whole = {"description": "Keys that every source has.", "properties": bundled}
+    yield "data, whatever the source", "data.", _only(whole, common)
+    for kind, keys in shared.items():
+        whole["description"] = f"Keys that every source of {kind} has."
+        yield f"data, sources of {kind}", "data.", _only(whole, keys)
+    for source, reference in sources.items():
+        own = resolve({"$ref": reference}, definitions)
+        held = [kind for kind, keys in shared.items() if keys <= own["properties"].keys()]
+        told = {**own, "description": f"{own['description']} Holds {' or '.join(held)}."}
+        kept = own["properties"].keys() - common.union(*shared.values())
+        yield f"data, source: {source}", "data.", _only(told, kept)
+
+
+def _only(schema: Schema, keys: Collection[str]) -> Schema:
     chosen = {key: value for key, value in schema["properties"].items() if key in keys}
-    return {**schema, "description": "Keys that every source has.", "properties": chosen}
-
-
-def _without(schema: Schema, keys: set[str]) -> Schema:
-    chosen = {key: value for key, value in schema["properties"].items() if key not in keys}
     return {**schema, "properties": chosen}
 
 

@@ -57,8 +57,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         "cats.yaml:2: seed: must be a whole number, at least 0, at most 4,294,967,295 (seen: -1)",
         f"cats.yaml:3: learning_rate: unknown key; allowed here: {listed}; did you mean "
         "'train.learning_rate'?",
-        "cats.yaml:4: data.source: must be bundled, folder, huggingface, manifest or torchvision "
-        "(seen: 'bundld'); did you mean 'bundled'?",
+        "cats.yaml:4: data.source: must be bundled, conll, folder, huggingface, manifest, table or "
+        "torchvision (seen: 'bundld'); did you mean 'bundled'?",
         "cats.yaml:5: model.name: is missing; it must be text, not empty",
         "cats.yaml:5: model.weights: must be hub, none, bundled:glyphs, package:<distribution>, "
         "or a path that ends in .safetensors, .pth, .pt, or a folder that starts with ./, ../, /, "
@@ -101,12 +101,28 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
          "'cat-faces')"),
         ("data:", "cats.yaml:2: data: must be a mapping of keys to values (seen: null)"),
         ("data: {name: digits}", "cats.yaml:2: data.source: is missing; it must be bundled, "
-         "folder, huggingface, manifest or torchvision"),
-        ("data: {source: [a], name: digits}", "cats.yaml:2: data.source: must be bundled, folder, "
-         "huggingface, manifest or torchvision (seen: ['a'])"),
+         "conll, folder, huggingface, manifest, table or torchvision"),
+        ("data: {source: [a], name: digits}", "cats.yaml:2: data.source: must be bundled, conll, "
+         "folder, huggingface, manifest, table or torchvision (seen: ['a'])"),
         ("data: {source: bundled, name: digits, bundled: 1}", "cats.yaml:2: data.bundled: unknown "
          "key; allowed here: split, classes, flip, max_unreadable, image_size, crop_fraction, "
-         "interpolation, mean, std, source, name, size"),
+         "interpolation, mean, std, cleaning, max_empty, source, name, size"),
+        ("data: {source: table, path: a.xlsx}\ntask: text_classification", "cats.yaml:2: "
+         "data.path: does not have the form it needs. A .csv, .tsv, .jsonl or .parquet file; "
+         "relative to the experiment file. (seen: 'a.xlsx')"),
+        ("data: {source: table, path: a.csv, image_size: 8}\ntask: text_classification",
+         "cats.yaml:2: data.image_size: unknown key; allowed here: split, classes, cleaning, "
+         "max_empty, label_column, label_columns, label_separator, source, path, "
+         "validation_path, test_path, text_column, pair_column, tokens_column, tags_column, "
+         "group_column, split_column"),
+        ("data: {source: table, path: a.csv, cleaning: {unicode: NFD}}\n"
+         "task: text_classification", "cats.yaml:2: data.cleaning.unicode: must be 'NFC' or "
+         "'NFKC', or null (seen: 'NFD')"),
+        ("data: {source: table, path: a.csv, label_columns: [a], label_separator: '|'}\n"
+         "task: text_multilabel", "cats.yaml:2: data: takes label_columns or label_separator, "
+         "not both (seen: a mapping)"),
+        ("data: {source: manifest, path: a.csv, label_columns: [a, a]}\ntask: image_multilabel",
+         "cats.yaml:2: data: label_columns names a column twice (seen: a mapping)"),
         ("data: {source: bundled, name: digits, split: {train: 0.5}}", "cats.yaml:2: data.split: "
          "train, validation and test must add up to 1, not 0.7 (seen: a mapping)"),
         ("data: {source: bundled, name: digits, std: [1, 1]}", "cats.yaml:2: data.std.2: is "
@@ -284,6 +300,18 @@ def test_load_experiment_makes_paths_absolute_from_the_file(
     assert experiment.model.weights == str(tmp_path / "w" / "x.safetensors")
     home = load(minimal, "data={source: folder, path: ~/photos}").data.model_dump()["path"]
     assert home == str(Path.home() / "photos")
+
+
+@pytest.mark.parametrize("source", ["table", "conll"])
+def test_load_experiment_makes_the_paths_of_all_parts_of_texts_absolute(
+    tmp_path: Path, load: Load, minimal: str, source: str
+) -> None:
+    task = "text_classification" if source == "table" else "token_classification"
+    asked = f"data={{source: {source}, path: a.csv, validation_path: ../b.csv, test_path: /c.csv}}"
+    data = load(f"{minimal}task: {task}\n", asked).data.model_dump()
+    assert data["path"] == str(tmp_path / "a.csv")
+    assert data["validation_path"] == str(tmp_path.parent / "b.csv")
+    assert data["test_path"] == "/c.csv"
 
 
 def test_import_of_the_room_is_light() -> None:
