@@ -3,7 +3,6 @@
 from runner.tasks.contract import (
     PADDING,
     Criterion,
-    Label,
     LossSettings,
     Predictions,
     Rows,
@@ -11,15 +10,16 @@ from runner.tasks.contract import (
     gather,
 )
 from runner.tasks.image_classification import ImageClassification
+from runner.tasks.making import make_task
 
 __all__ = [
     "PADDING",
     "Criterion",
     "ImageClassification",
-    "Label",
     "LossSettings",
     "Predictions",
     "Rows",
     "Task",
     "gather",
+    "make_task",
 ]

@@ -4,20 +4,19 @@ The training loop and the promotion see a task through this alone. A task knows 
 or texts, only of a head's outputs and of labels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from runner.data import Label
 from runner.experiment import TaskForm
 
 PADDING = -100
 """The target of a word that is not there: sentences of a batch have different lengths. The value
 is torch's own default of what cross-entropy leaves out."""
-
-Label = int | float | tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +170,15 @@ def gather(batches: Iterable[Rows], ids: Sequence[str]) -> Predictions:
     return predictions
 
 
-def finite_or_null(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Metrics as JSON has them: it knows no NaN and no infinity."""
-    return {
-        name: value if -float("inf") < value < float("inf") else None
-        for name, value in values.items()
-    }
+def targets_beside(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Targets [B, V] of words cut to the W words that outputs [B, W, C] are of.
+
+    The longest sentence of a batch may be shorter than the longest of all.
+
+    Raises:
+        ValueError: If a word that is there would be cut.
+    """
+    words = outputs.shape[1]
+    if words != targets.shape[1] and not bool((targets[:, words:] == PADDING).all()):
+        raise ValueError(f"outputs for {words} words, but targets for {targets.shape[1]}")
+    return targets[:, :words]
