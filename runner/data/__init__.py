@@ -7,6 +7,7 @@ data; the names that work on tensors bring torch in when they are first used.
 from typing import TYPE_CHECKING, Any
 
 from runner.data.cache import CacheEntry, cache_entries, prune_cache
+from runner.data.cleaning import Cleaning
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Label, Labelled, Part, Source, Text, TextSource
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
@@ -14,6 +15,10 @@ from runner.data.opening import open_source
 from runner.data.pixels import load_pixels
 from runner.data.split import Split, make_split
 from runner.data.squares import INTERPOLATIONS
+from runner.data.text_batches import length_batches
+from runner.data.token_layout import Tokenizer
+from runner.data.tokenizing import tokenize_texts
+from runner.data.tokens import TokenStore
 
 if TYPE_CHECKING:
     from runner.data.augmentation import AUGMENTATIONS, train_batch
@@ -23,6 +28,7 @@ __all__ = [
     "AUGMENTATIONS",
     "INTERPOLATIONS",
     "CacheEntry",
+    "Cleaning",
     "DataSettingError",
     "Example",
     "Label",
@@ -32,16 +38,20 @@ __all__ = [
     "Split",
     "Text",
     "TextSource",
+    "TokenStore",
+    "Tokenizer",
     "Transform",
     "cache_entries",
     "data_fingerprint",
     "describe_change",
     "eval_batch",
+    "length_batches",
     "load_pixels",
     "make_split",
     "manifest_of",
     "open_source",
     "prune_cache",
+    "tokenize_texts",
     "train_batch",
 ]
 
