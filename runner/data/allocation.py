@@ -1,4 +1,4 @@
-"""Sharing units out to parts so that every part sees every class in the asked proportion."""
+"""Sharing units out to parts so that every part sees every stratum in the asked proportion."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,16 @@ from runner.data.example import Part
 from runner.data.units import Unit
 
 Shares = Mapping[Part, float]
-_FILL_ORDER = (Part.TRAIN, Part.VALIDATION, Part.TEST)  # who gets a class's first examples
+_FILL_ORDER = (Part.TRAIN, Part.VALIDATION, Part.TEST)  # who gets a stratum's first examples
 
 
 def allocate(units: Sequence[Unit], shares: Shares) -> dict[Part, list[Unit]]:
     """Every unit in one part.
 
     Units of several examples go first, the largest before the smaller, each where it brings
-    the class counts closest to their targets; single examples then fill what is left. A class
-    of two has one in train and one in validation; a class of one is in train.
+    the counts by stratum closest to their targets; single examples then fill what is left. A
+    stratum of two has one in train and one in validation; one of one is in train. No class is
+    outside train alone.
 
     Args:
         units: In the order of their rank.
@@ -28,8 +29,8 @@ def allocate(units: Sequence[Unit], shares: Shares) -> dict[Part, list[Unit]]:
     for unit in by_size:
         part = _neediest(unit, missing, parts)
         result[part].append(unit)
-        for label, count in unit.counts.items():
-            missing[label][part] -= count
+        for stratum, count in unit.counts.items():
+            missing[stratum][part] -= count
     _repair(result, parts)
     return result
 
@@ -37,12 +38,12 @@ def allocate(units: Sequence[Unit], shares: Shares) -> dict[Part, list[Unit]]:
 def _targets(
     units: Sequence[Unit], shares: Shares, parts: Sequence[Part]
 ) -> dict[int, dict[Part, int]]:
-    """How many examples of each label each part should get."""
+    """How many examples of each stratum each part should get."""
     totals: dict[int, int] = defaultdict(int)
     for unit in units:
-        for label, count in unit.counts.items():
-            totals[label] += count
-    return {label: shared_out(total, shares, parts) for label, total in totals.items()}
+        for stratum, count in unit.counts.items():
+            totals[stratum] += count
+    return {stratum: shared_out(total, shares, parts) for stratum, total in totals.items()}
 
 
 def shared_out(total: int, shares: Shares, parts: Sequence[Part]) -> dict[Part, int]:
@@ -67,23 +68,23 @@ def _neediest(
     def change(part: Part) -> int:
         """What taking the unit adds to the squared distance of a part."""
         return sum(
-            count * (count - 2 * missing[label][part]) for label, count in unit.counts.items()
+            count * (count - 2 * missing[stratum][part]) for stratum, count in unit.counts.items()
         )
 
     if unit.is_single:
-        label = next(iter(unit.counts))
-        return max(parts, key=lambda part: missing[label][part])
+        stratum = next(iter(unit.counts))
+        return max(parts, key=lambda part: missing[stratum][part])
     return min(parts, key=change)
 
 
 def _repair(result: dict[Part, list[Unit]], parts: Sequence[Part]) -> None:
     """Large units can leave train without a class, or a part empty: move what it takes."""
     train = parts[0]
-    present = {label for unit in result[train] for label in unit.counts}
+    present = {index for unit in result[train] for index in unit.needed}
     for other in parts[1:]:
         for unit in list(result[other]):
-            if not present.issuperset(unit.counts):
-                present.update(unit.counts)
+            if not present.issuperset(unit.needed):
+                present.update(unit.needed)
                 result[other].remove(unit)
                 result[train].append(unit)
     for other in parts[1:]:
@@ -95,9 +96,9 @@ def _lend(result: dict[Part, list[Unit]], train: Part, empty: Part) -> None:
     """Move the smallest unit that train can spare without losing a class."""
     having: dict[int, int] = defaultdict(int)
     for unit in result[train]:
-        for label in unit.counts:
-            having[label] += 1
-    spare = [unit for unit in result[train] if all(having[label] > 1 for label in unit.counts)]
+        for index in unit.needed:
+            having[index] += 1
+    spare = [unit for unit in result[train] if all(having[index] > 1 for index in unit.needed)]
     if spare:
         smallest = min(spare, key=lambda unit: (len(unit.positions), unit.rank))
         result[train].remove(smallest)

@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping
 
 from runner.data.errors import counted, named
-from runner.data.example import Source
+from runner.data.example import Labelled
 
 
-def data_fingerprint(source: Source) -> str:
+def data_fingerprint(source: Labelled) -> str:
     """SHA-256 over contents, labels, groups, given splits and class names, in hexadecimal.
 
     It depends neither on where the data lie nor on the order they were listed in.
@@ -21,7 +21,7 @@ def data_fingerprint(source: Source) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def manifest_of(source: Source) -> dict[str, str]:
+def manifest_of(source: Labelled) -> dict[str, str]:
     """Digest by example id: what `describe_change` compares."""
     return {example.id: example.digest for example in source.examples}
 
@@ -39,10 +39,10 @@ def describe_change(old: Mapping[str, str], new: Mapping[str, str]) -> str:
         "removed": sorted(name for name in old if name not in new),
     }
     told = [
-        f"{counted(len(names), 'file')} {what} ({named(names)})"
+        f"{counted(len(names), 'example')} {what} ({named(names)})"
         for what, names in changes.items()
         if names
     ]
     if told:
         return "; ".join(told)
-    return "every file is the same; labels, groups, given splits or class names differ"
+    return "every example is the same; labels, groups, given splits or class names differ"

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from runner.data.allocation import allocate
 from runner.data.errors import counted, named
-from runner.data.example import Part, Source
+from runner.data.example import Label, Labelled, Part
+from runner.data.strata import class_indices
 from runner.data.units import units_of
 from runner.errors import DataError
+from runner.experiment import LabelKind
 
 Positions = dict[Part, list[int]]
-# Where examples of two given parts are the same image, the part named later keeps its own.
+# Where examples of two given parts are exact duplicates, the part named later keeps its own.
+_NOUNS = {LabelKind.CLASS: "class", LabelKind.CLASSES: "label", LabelKind.TAGS: "tag"}
 _KEEPS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
 
 
@@ -37,7 +40,7 @@ class Split:
 
 
 def make_split(
-    source: Source, *, train: float, validation: float, test: float, seed: int
+    source: Labelled, *, train: float, validation: float, test: float, seed: int
 ) -> Split:
     """The split of a source, the same on every machine.
 
@@ -70,7 +73,7 @@ def make_split(
     return _finished(source, parts, notes)
 
 
-def _given_parts(source: Source) -> Positions:
+def _given_parts(source: Labelled) -> Positions:
     """The source's own parts; empty where it gives none."""
     given: Positions = defaultdict(list)
     without = []
@@ -89,7 +92,7 @@ def _given_parts(source: Source) -> Positions:
     return dict(given)
 
 
-def _refuse_torn_groups(source: Source, given: Positions) -> None:
+def _refuse_torn_groups(source: Labelled, given: Positions) -> None:
     part_of: dict[str, Part] = {}
     for part, positions in given.items():
         for position in positions:
@@ -101,8 +104,8 @@ def _refuse_torn_groups(source: Source, given: Positions) -> None:
                 )
 
 
-def _drop_leaks(source: Source, given: Positions) -> list[str]:
-    """Take images out of a part where a later one has the very same; say which."""
+def _drop_leaks(source: Labelled, given: Positions) -> list[str]:
+    """Take examples out of a part where a later one has the very same; say which."""
     notes = []
     kept_by: dict[str, Part] = {}
     for part in reversed(_KEEPS):
@@ -116,13 +119,13 @@ def _drop_leaks(source: Source, given: Positions) -> list[str]:
             given[part] = [position for position in given[part] if position not in gone]
             names = sorted(source.examples[position].id for position in leaked)
             notes.append(
-                f"left {counted(len(names), 'example')} out of {part}: the same image is also in "
+                f"left {counted(len(names), 'example')} out of {part}: an exact duplicate is in "
                 f"a later part ({named(names)})"
             )
     return notes
 
 
-def _carve(source: Source, given: Positions, missing: dict[Part, float], seed: int) -> Positions:
+def _carve(source: Labelled, given: Positions, missing: dict[Part, float], seed: int) -> Positions:
     """The given parts, and those missing taken out of train."""
     if not missing:
         return given
@@ -132,10 +135,10 @@ def _carve(source: Source, given: Positions, missing: dict[Part, float], seed: i
 
 
 def _share_out(
-    source: Source, positions: Sequence[int], shares: dict[Part, float], seed: int
+    source: Labelled, positions: Sequence[int], shares: dict[Part, float], seed: int
 ) -> Positions:
     whole = sum(shares.values())
-    units = units_of(source.examples, positions, seed=seed)
+    units = units_of(source, positions, seed=seed)
     allocated = allocate(units, {part: share / whole for part, share in shares.items()})
     return {
         part: [position for unit in members for position in unit.positions]
@@ -143,24 +146,33 @@ def _share_out(
     }
 
 
-def _labels(source: Source, positions: Iterable[int]) -> Counter[int]:
-    return Counter(source.examples[position].label for position in positions)
+def _holders(source: Labelled, positions: Iterable[int]) -> Counter[int]:
+    """How many examples have each of the classes."""
+    examples = source.examples
+    return Counter(
+        index
+        for position in positions
+        for index in class_indices(examples[position].label, source.kind)
+    )
 
 
-def _refuse_lopsided(source: Source, parts: Positions, *, is_all_given: bool) -> None:
+def _refuse_lopsided(source: Labelled, parts: Positions, *, is_all_given: bool) -> None:
     """Given parts that do not share their classes are mostly a misspelt folder."""
-    train = _labels(source, parts.get(Part.TRAIN, ()))
+    noun = _NOUNS.get(source.kind, "")  # numbers have no classes, so nothing is found below
+    train = _holders(source, parts.get(Part.TRAIN, ()))
     elsewhere = Counter[int]()
     for part in (Part.VALIDATION, Part.TEST):
-        elsewhere += _labels(source, parts.get(part, ()))
-    unlearnt = [source.classes[label] for label in sorted(elsewhere) if label not in train]
+        elsewhere += _holders(source, parts.get(part, ()))
+    unlearnt = [source.classes[index] for index in sorted(elsewhere) if index not in train]
     if unlearnt:
         raise DataError(
-            f"{source.name}: {counted(len(unlearnt), 'class')} in validation or test but not in "
-            f"train: {named(unlearnt)}. Its classes are {named(source.classes, at_most=20)}"
+            f"{source.name}: {counted(len(unlearnt), noun)} in validation or test but not in "
+            f"train: {named(unlearnt)}. Of all {counted(len(source.classes), noun)} there are "
+            f"{named(source.classes, at_most=20)}. Check the spelling, take these examples out, "
+            "or drop the given splits so that the shares apply"
         )
-    untested = [source.classes[label] for label in sorted(train) if label not in elsewhere]
-    if untested and is_all_given:
+    untested = [source.classes[index] for index in sorted(train) if index not in elsewhere]
+    if untested and is_all_given and source.kind is LabelKind.CLASS:
         raise DataError(
             f"{source.name}: {counted(len(untested), 'class')} in train but neither in "
             f"validation nor in test: {named(untested)}. Check the spelling of the class "
@@ -168,9 +180,9 @@ def _refuse_lopsided(source: Source, parts: Positions, *, is_all_given: bool) ->
         )
 
 
-def _conflicting_duplicates(source: Source) -> list[str]:
-    """A note on images that occur with two labels: one of them is wrong."""
-    labels: dict[str, set[int]] = defaultdict(set)
+def _conflicting_duplicates(source: Labelled) -> list[str]:
+    """A note on content that occurs with two labels: one of them is wrong."""
+    labels: dict[str, set[Label]] = defaultdict(set)
     for example in source.examples:
         labels[example.digest].add(example.label)
     wrong = [example.id for example in source.examples if len(labels[example.digest]) > 1]
@@ -182,25 +194,26 @@ def _conflicting_duplicates(source: Source) -> list[str]:
     ]
 
 
-def _small_classes(source: Source, parts: Positions) -> list[str]:
+def _small_classes(source: Labelled, parts: Positions) -> list[str]:
     """A note on classes that one of the parts in use does not see."""
-    counts = {part: _labels(source, positions) for part, positions in parts.items()}
+    noun = _NOUNS.get(source.kind, "")
+    counts = {part: _holders(source, positions) for part, positions in parts.items()}
     notes = []
     for part in Part:
         absent = [
-            f"{source.classes[label]!r} ({sum(c[label] for c in counts.values())})"
-            for label in range(len(source.classes))
-            if parts.get(part) and not counts[part][label]
+            f"{source.classes[index]!r} ({sum(c[index] for c in counts.values())})"
+            for index in range(len(source.classes))
+            if parts.get(part) and not counts[part][index]
         ]
         if absent:
             notes.append(
-                f"{counted(len(absent), 'class')} too small, or in too few groups, to be in "
+                f"{counted(len(absent), noun)} too small, or in too few groups, to be in "
                 f"{part}: {named(absent)} (examples in all)"
             )
     return notes
 
 
-def _finished(source: Source, parts: Positions, notes: list[str]) -> Split:
+def _finished(source: Labelled, parts: Positions, notes: list[str]) -> Split:
     """The split, checked and fingerprinted."""
     ids = {part: sorted((source.examples[p].id, p) for p in parts.get(part, ())) for part in Part}
     for part in (Part.TRAIN, Part.VALIDATION):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from runner.data.example import Example
+from runner.data.example import Labelled
+from runner.data.strata import class_indices, strata
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,15 @@ class Unit:
 
     Attributes:
         positions: Their positions in the source, in the order of their ids.
-        counts: Number of examples by label.
+        counts: Number of examples by stratum.
+        needed: Indices into the classes that occur in them: what must not be outside training
+            alone.
         rank: A number that the seed and the ids decide; units are drawn in its order.
     """
 
     positions: tuple[int, ...]
     counts: dict[int, int]
+    needed: frozenset[int]
     rank: str
 
     @cached_property
@@ -29,12 +33,13 @@ class Unit:
         return len(self.positions) == 1
 
 
-def units_of(examples: Sequence[Example], positions: Sequence[int], *, seed: int) -> list[Unit]:
+def units_of(source: Labelled, positions: Sequence[int], *, seed: int) -> list[Unit]:
     """The units of these examples, in the order of their rank.
 
     The order follows from hashes of ids, so it is the same on every machine, for every listing
     order and with every version of every library.
     """
+    examples, stratum = source.examples, strata(source)
     together = _Together(len(examples))
     first_of: dict[tuple[str, str], int] = {}
     for position in positions:
@@ -47,16 +52,19 @@ def units_of(examples: Sequence[Example], positions: Sequence[int], *, seed: int
     members: dict[int, list[int]] = {}
     for position in positions:
         members.setdefault(together.root(position), []).append(position)
-    units = (_unit(examples, group, seed) for group in members.values())
+    units = (_unit(source, stratum, group, seed) for group in members.values())
     return sorted(units, key=lambda unit: unit.rank)
 
 
-def _unit(examples: Sequence[Example], members: list[int], seed: int) -> Unit:
+def _unit(source: Labelled, stratum: Sequence[int], members: list[int], seed: int) -> Unit:
+    examples = source.examples
     ordered = sorted(members, key=lambda position: examples[position].id)
     name = f"{seed}\0{examples[ordered[0]].id}"
+    needed = (class_indices(examples[position].label, source.kind) for position in ordered)
     return Unit(
         tuple(ordered),
-        dict(Counter(examples[position].label for position in ordered)),
+        dict(Counter(stratum[position] for position in ordered)),
+        frozenset[int]().union(*needed),
         hashlib.sha256(name.encode()).hexdigest(),
     )
 

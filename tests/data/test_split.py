@@ -232,7 +232,7 @@ def test_image_that_is_in_train_and_test_is_left_out_of_train_and_noted():
     assert 18 not in split.train
     assert 19 in split.test
     assert split.notes == (
-        "left 1 example out of train: the same image is also in a later part (00090)",
+        "left 1 example out of train: an exact duplicate is in a later part (00090)",
     )
 
 
