@@ -13,11 +13,13 @@ from runner.report.leaderboard import (
     rank,
     value_text,
 )
-from runner.report.listing import prediction_table, study_rows, study_table
+from runner.report.listing import study_rows, study_table
 from runner.report.live import Goal, LiveView, PlainView
 from runner.report.pictures import draw_pictures
-from runner.report.publish import draw_into_run, publish, show_leaderboard
-from runner.report.study import status_values, summary_lines, trial_values
+from runner.report.predictions import prediction_table
+from runner.report.publish import draw_into_run, page_of, publish
+from runner.report.showing import show_leaderboard
+from runner.report.study import board_of, status_values, summary_lines, trial_values
 from runner.report.table import leaderboard_table, leaderboard_text
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "LiveView",
     "PlainView",
     "StudyPage",
+    "board_of",
     "draw_into_run",
     "draw_pictures",
     "duration_text",
@@ -34,6 +37,7 @@ __all__ = [
     "leaderboard_records",
     "leaderboard_table",
     "leaderboard_text",
+    "page_of",
     "param_text",
     "prediction_table",
     "publish",

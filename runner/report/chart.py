@@ -11,6 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 16, 18, 46
 # Above this many, dots are one path without tooltips: ten thousand elements make a page slow.
 _MAX_SINGLE_DOTS = 600
 _TICKS = 5
+_TICK_CHARACTERS = 8
 
 
 # Class in the drawing, class of the legend's mark, its text, what it marks with.
@@ -66,10 +67,11 @@ def value_range(values: Sequence[float], *, is_maximized: bool) -> tuple[float, 
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
     middle = ordered[len(ordered) // 2]
-    if is_maximized:
-        low = max(low, middle - 3 * max(high - middle, 1e-12))
-    else:
-        high = min(high, middle + 3 * max(middle - low, 1e-12))
+    # Where most trials share the best value, nothing says what is far off.
+    if is_maximized and high > middle:
+        low = max(low, middle - 3 * (high - middle))
+    elif not is_maximized and low < middle:
+        high = min(high, middle + 3 * (middle - low))
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin
 
@@ -97,20 +99,30 @@ def nice_ticks(low: float, high: float, *, count: int = _TICKS) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
     first = math.ceil(low / step)
-    return [round(index * step, 12) for index in range(first, math.floor(high / step) + 1)]
+    digits = 1 - math.floor(math.log10(step))
+    return [round(index * step, digits) for index in range(first, math.floor(high / step) + 1)]
+
+
+def tick_texts(ticks: Sequence[float]) -> list[str]:
+    """Ticks as text: equally many decimals, or powers of ten where those would not fit."""
+    decimals = max(
+        (len(f"{tick:.10f}".rstrip("0").partition(".")[2]) for tick in ticks), default=0
+    )
+    plain = [f"{tick:.{decimals}f}" for tick in ticks]
+    is_told_apart = len(set(plain)) == len(plain)
+    if is_told_apart and max(map(len, plain), default=0) <= _TICK_CHARACTERS:
+        return plain
+    return [f"{tick:.3g}" for tick in ticks]
 
 
 def _grid(scale: _Scale, metric: str) -> str:
     floor = HEIGHT - BOTTOM
     parts = []
     ticks = nice_ticks(scale.low, scale.high)
-    digits = max((len(f"{tick:.10g}".partition(".")[2]) for tick in ticks), default=0)
-    for value in ticks:
+    for value, text in zip(ticks, tick_texts(ticks), strict=True):
         y = scale.y(value)
         parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
-        parts.append(
-            f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{value:.{digits}f}</text>'
-        )
+        parts.append(f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{text}</text>')
     for number in sorted({int(tick) for tick in nice_ticks(0, scale.last, count=8)}):
         x = scale.x(number)
         parts.append(f'<text x="{x}" y="{floor + 20}" text-anchor="middle">{number}</text>')

@@ -119,10 +119,18 @@ def split_params(rows: Iterable[LeaderboardRow]) -> tuple[tuple[str, ...], dict[
 
 
 def value_text(value: float | None) -> str:
-    """A metric's value with as many digits as can matter."""
+    """A metric's value with as many digits as can matter, whatever its unit: five, or four
+    decimals below ten.
+    """
     if value is None:
         return ""
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
+    size = abs(value)
+    if not math.isfinite(value):
+        return str(value)
+    if size == 0 or 1e-3 <= size < 1e7:
+        decimals = 4 - max(0, math.floor(math.log10(size))) if size else 4
+        return f"{value:.{max(decimals, 0)}f}"
+    return f"{value:.4g}"
 
 
 def param_text(value: object) -> str:

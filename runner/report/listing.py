@@ -1,8 +1,11 @@
-"""Small tables for the terminal: studies, predictions."""
+"""Small tables for the terminal: aligned columns, studies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
+from runner.report.leaderboard import value_text
 from runner.study import StudySummary
 
 
@@ -18,24 +21,17 @@ def study_table(studies: Sequence[StudySummary]) -> str:
     rows = [("study", "state", "trials", "complete", "best", "MB")]
     for study in studies:
         state = "searching" if study.is_searching else "archived" if study.is_archived else ""
-        best = "" if study.best is None else f"{study.best:.4f}"
+        best = value_text(study.best)
         counts = (str(study.trials), str(study.complete))
         rows.append((study.reference, state, *counts, best, f"{study.megabytes:.1f}"))
     return aligned(rows)
 
 
-def prediction_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Predictions as aligned text: image, label, probability."""
-    shown = [("image", "label", "probability")]
-    shown += [(str(r["image"]), str(r["label"]), f"{r['probability']:.4f}") for r in rows]
-    return aligned(shown)
-
-
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text in columns of equal width."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Rows of text in columns of equal width; a wide character counts as the two it takes."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        "  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from runner.report.leaderboard import value_text
 from runner.study import TrialRecord
 from runner.trial import Lease, Outcome, Report
 
@@ -133,7 +134,7 @@ class PlainView:
         """See `Listener.ended`."""
         self._progress.ended_one(trial)
         best = next(iter(self._progress.best()), None)
-        leading = f"; best {best.value:.4f} (trial {best.number})" if best else ""
+        leading = f"; best {value_text(best.value)} (trial {best.number})" if best else ""
         self._say(f"trial {trial.number} {describe_end(trial, self._progress.goal)}{leading}")
 
     def _say(self, text: str) -> None:
@@ -213,7 +214,7 @@ def _slots(progress: Progress) -> Any:
     for title in ("slot", "trial", "epoch", progress.goal.metric, "parameters"):
         table.add_column(title)
     for running in sorted(progress.running.values(), key=lambda r: r.lease.slot):
-        value = "" if running.value is None else f"{running.value:.4f}"
+        value = value_text(running.value)
         table.add_row(
             f"{running.lease.slot} ({running.lease.devices[0]})",
             str(running.trial.number),
@@ -232,7 +233,7 @@ def _best(progress: Progress) -> Any:
     for title in ("best", "trial", progress.goal.metric, "epoch", "parameters"):
         table.add_column(title)
     for rank, trial in enumerate(progress.best()[:SHOWN_BEST], start=1):
-        value = "" if trial.value is None else f"{trial.value:.4f}"
+        value = value_text(trial.value)
         table.add_row(
             str(rank), str(trial.number), value, str(trial.best_epoch), short(trial.params)
         )
@@ -242,9 +243,9 @@ def _best(progress: Progress) -> Any:
 def describe_end(trial: TrialRecord, goal: Goal) -> str:
     """How a trial ended, in a few words."""
     if trial.outcome is Outcome.COMPLETE and trial.value is not None:
-        return f"complete: {goal.metric} {trial.value:.4f} at epoch {trial.best_epoch}"
+        return f"complete: {goal.metric} {value_text(trial.value)} at epoch {trial.best_epoch}"
     if trial.outcome is Outcome.PRUNED and trial.value is not None:
-        return f"{trial.reason or 'pruned'}: {goal.metric} {trial.value:.4f}"
+        return f"{trial.reason or 'pruned'}: {goal.metric} {value_text(trial.value)}"
     return f"{trial.outcome}: {trial.reason}" if trial.reason else str(trial.outcome)
 
 

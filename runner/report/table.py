@@ -1,7 +1,5 @@
 """The leaderboard for a terminal, and for what is not one."""
 
-from collections.abc import Sequence
-
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +12,7 @@ from runner.report.leaderboard import (
     param_text,
     value_text,
 )
+from runner.report.listing import aligned
 
 _STYLES = {
     COMPLETE: "green",
@@ -100,16 +99,8 @@ def leaderboard_text(board: Leaderboard, *, limit: int | None = None) -> str:
         limit: Rows to show; None shows all.
     """
     shown = board.rows[:limit]
-    lines = _aligned([headings(board), *(cells(board, row) for row in shown)])
-    return "\n".join(filter(None, [fixed_line(board), *lines, _rest_line(board, len(shown))]))
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = aligned([headings(board), *(cells(board, row) for row in shown)])
+    return "\n".join(filter(None, [fixed_line(board), lines, _rest_line(board, len(shown))]))
 
 
 def _rest_line(board: Leaderboard, shown: int) -> str:

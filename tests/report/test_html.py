@@ -1,41 +1,7 @@
-"""The study page: self-contained, harmless whatever the names, right in its drawing."""
-
-import re
-from html.parser import HTMLParser
-
-import pytest
+"""The study page: self-contained, harmless whatever the names."""
 
 from runner.report import LeaderboardRow, StudyPage, rank, study_html
-from runner.report.chart import chart, nice_ticks, value_range
-
-VOID = {"meta", "link", "br", "img"}
-
-
-class Outline(HTMLParser):
-    """Checks that tags nest, and collects elements and visible text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-        self.feed(html)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] not in {"script", "style"}:
-            self.text.append(data)
+from tests.report.outline import Outline
 
 
 def rows(count: int) -> list[LeaderboardRow]:
@@ -127,41 +93,3 @@ def test_study_html_ten_thousand_trials_stay_light() -> None:
     assert len(html) < 6_000_000
     assert html.count("<circle") == 0
     assert html.count("<tr") == 10_001
-
-
-def test_chart_best_line_steps_at_each_better_complete_trial_only() -> None:
-    values = [("complete", 0.2), ("pruned", 0.9), ("complete", 0.1), ("complete", 0.6)]
-    trials = [LeaderboardRow(i, outcome, value) for i, (outcome, value) in enumerate(values)]
-    drawing = chart(rank(trials, metric="accuracy", is_maximized=True))
-    line = re.search(r'class="best" d="([^"]+)"', drawing)
-    assert line is not None
-    assert re.findall("[MHV]", line[1]) == ["M", "H", "V", "H"]
-    down = chart(rank(trials, metric="loss", is_maximized=False))
-    line = re.search(r'class="best" d="([^"]+)"', down)
-    assert line is not None
-    assert re.findall("[MHV]", line[1]) == ["M", "H", "V", "H"]
-    assert drawing.count("<circle") == 4
-
-
-def test_chart_all_points_lie_inside_even_when_one_diverged() -> None:
-    trials = [LeaderboardRow(i, "complete", 0.3 + 0.01 * i) for i in range(9)]
-    trials.append(LeaderboardRow(9, "complete", 1e9))
-    drawing = chart(rank(trials, metric="loss", is_maximized=False))
-    heights = [float(y) for y in re.findall(r'cy="([^"]+)"', drawing)]
-    assert all(18 <= y <= 274 for y in heights)
-    assert max(heights) - sorted(heights)[1] > 80
-
-
-@pytest.mark.parametrize("is_maximized", [True, False])
-def test_value_range_of_one_value_is_not_empty(is_maximized: bool) -> None:
-    for value in (0.0, 0.7, -3.0):
-        low, high = value_range([value], is_maximized=is_maximized)
-        assert low < value < high
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.805, 0.822, [0.805, 0.81, 0.815, 0.82])],
-)
-def test_nice_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
-    assert nice_ticks(low, high) == ticks

@@ -165,7 +165,19 @@ def test_duration_text_uses_two_units(seconds: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, ""), (0.5, "0.5000"), (0, "0.0000"), (0.00012, "0.00012"), (12345, "1.234e+04")],
-)  # fmt: skip
+    [
+        (None, ""),
+        (0.5, "0.5000"),
+        (0, "0.0000"),
+        (0.00012, "0.00012"),
+        (-3.25, "-3.2500"),
+        (45.123456, "45.123"),
+        (1234.5, "1234.5"),
+        (123456.7, "123457"),
+        (123456789, "1.235e+08"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+    ],
+)
 def test_value_text_keeps_the_digits_that_matter(value: float | None, text: str) -> None:
     assert value_text(value) == text

@@ -80,6 +80,19 @@ def test_live_view_shows_slots_the_best_and_the_time_left():
     assert "0.9000" in text
 
 
+def test_views_say_values_in_their_own_unit_and_the_lowest_is_the_best():
+    out = io.StringIO()
+    view = PlainView(Goal("ages", "mae", is_maximized=False, trials=2, time_s=None), out)
+    for number, value in enumerate((1300.25, 1234.5)):
+        view.began(trial(number), Lease(0), 3)
+        view.ended(trial(number, Outcome.COMPLETE, value))
+
+    assert out.getvalue().splitlines()[1::2] == [
+        "[1/2] trial 0 complete: mae 1300.2 at epoch 2; best 1300.2 (trial 0)",
+        "[2/2] trial 1 complete: mae 1234.5 at epoch 2; best 1234.5 (trial 1)",
+    ]
+
+
 def test_live_view_remembers_the_trials_of_earlier_commands():
     view = LiveView(GOAL)
     view.remember([trial(0, Outcome.COMPLETE, 0.9), trial(1)])

@@ -1,106 +1,119 @@
-"""Pictures of a trial are drawn for any number of classes, without a display."""
+"""What is drawn of an evaluation, for every kind of task, without a display."""
 
+import logging
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from runner.errors import DataError
 from runner.report import draw_pictures
-from runner.report.confusion import confusion_matrix
-from runner.report.pictures import learning_curves, worst_mistakes
-
-
-def confusion(size: int) -> list[list[int]]:
-    counts = np.eye(size, dtype=int) * 20
-    counts[0, size - 1] = 7
-    return counts.tolist()
-
-
-def texts(figure: object) -> list[str]:
-    return [text.get_text() for axes in figure.axes for text in axes.texts]  # type: ignore[attr-defined]
-
 
 HISTORY = [
     {"epoch": 1, "train/loss": 2.0, "validation/loss": 1.9, "validation/accuracy": 0.3},
-    {"epoch": 2, "train/loss": 1.0, "validation/loss": float("nan"), "validation/accuracy": 0.8},
-    {"epoch": 3, "train/loss": 0.5, "validation/loss": 1.2, "validation/accuracy": 0.7},
+    {"epoch": 2, "train/loss": 1.0, "validation/loss": 1.2, "validation/accuracy": 0.8},
 ]
-
-
-def test_learning_curves_a_panel_a_metric_with_the_best_epoch_marked() -> None:
-    loss, accuracy = learning_curves(HISTORY).axes
-    assert loss.get_title(loc="left") == "loss"
-    assert accuracy.get_title(loc="left") == "accuracy (validation)"
-    assert [text.get_text() for text in accuracy.texts] == ["0.8"]
-    assert [text.get_text() for text in loss.texts] == ["1.2"]
-    validation = loss.get_lines()[1]
-    assert list(validation.get_xdata()) == [1, 3]
-
-
-def test_learning_curves_of_an_empty_history_draws_nothing() -> None:
-    assert learning_curves([]).axes == []
-
-
-@pytest.mark.parametrize("size", [2, 9, 30])
-def test_confusion_matrix_few_classes_have_counts(size: int) -> None:
-    figure = confusion_matrix(confusion(size), [f"class {i}" for i in range(size)])
-    assert sorted(texts(figure)) == sorted(["20"] * size + ["7"])
-    assert figure.axes[0].get_title(loc="left") == f"{20 * size} of {20 * size + 7} right"
-
-
-@pytest.mark.parametrize("size", [31, 102])
-def test_confusion_matrix_many_classes_list_the_most_frequent_mistakes(size: int) -> None:
-    figure = confusion_matrix(confusion(size), [f"class {i}" for i in range(size)])
-    assert texts(figure) == ["most frequent mistakes", "7", f"class 0 as class {size - 1}"]
-
-
-def test_confusion_matrix_long_names_keep_both_ends() -> None:
-    names = [f"American Staffordshire bull terrier {i}" for i in range(31)]
-    (_, _, mistake) = texts(confusion_matrix(confusion(31), names))
-    assert mistake == "American St… terrier 0 as American St…terrier 30"
-
-
-def test_worst_mistakes_show_prediction_probability_and_label() -> None:
-    worst = [
-        {"id": "a.png", "true": 0, "predicted": 1, "probability": 0.987},
-        {"id": "b.png", "true": "dog", "predicted": "cat", "probability": 0.5},
-    ]
-    asked: list[str] = []
-
-    def image(example: str) -> Image.Image:
-        asked.append(example)
-        return Image.new("L", (40, 20))
-
-    figure = worst_mistakes(worst, ["cat", "dog"], image=image)
-    assert asked == ["a.png", "b.png"]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "dog  99%\nlabelled cat",
-        "cat  50%\nlabelled dog",
-    ]
-
-
-def test_draw_pictures_writes_whole_png_files_and_nothing_else(tmp_path: Path) -> None:
-    evaluation = {
+RESULTS = [{"label": "cat", "precision": 0.5, "recall": 0.6, "f1": 0.54, "support": 9}]
+EVALUATIONS = {
+    "class": {
+        "kind": "class",
         "classes": ["cat", "dog"],
-        "confusion": confusion(2),
-        "history": HISTORY,
-        "worst": [{"id": "a", "true": 0, "predicted": 1, "probability": 0.9}],
-    }
-    paths = draw_pictures(
-        evaluation, tmp_path / "new", image=lambda _: Image.new("RGB", (9, 9)), title="trial 7"
-    )
-    assert sorted(path.name for path in paths) == ["confusion.png", "curves.png", "worst.png"]
+        "confusion": [[5, 1], [0, 6]],
+        "per_class": RESULTS,
+        "worst": [{"id": "a", "true": "cat", "predicted": "dog", "probability": 0.9}],
+    },
+    "classes": {
+        "kind": "classes",
+        "classes": ["cat", "dog"],
+        "per_class": [{**RESULTS[0], "auroc": None}],
+        "worst": [{"id": "a", "true": ["cat"], "predicted": [], "error": 1}],
+    },
+    "number": {
+        "kind": "number",
+        "metrics": {"mae": 3.5, "rmse": 4.5, "r2": None},
+        "points": [[1, 2], [3, None], [5, 4.5]],
+        "worst": [{"id": "a", "true": 1, "predicted": 2, "error": 1}],
+    },
+    "tags": {
+        "kind": "tags",
+        "classes": ["O", "B-PER"],
+        "per_class": RESULTS,
+        "worst": [{"id": "a", "true": ["O", "B-PER"], "predicted": ["O", "O"], "error": 1}],
+    },
+}
+OWN_PICTURES = {
+    "class": "confusion.png",
+    "classes": "labels.png",
+    "number": "predicted.png",
+    "tags": "entities.png",
+}
+
+
+def grey(example: str) -> Image.Image:
+    return Image.new("RGB", (9, 9))
+
+
+def names(paths: list[Path]) -> list[str]:
+    return sorted(path.name for path in paths)
+
+
+@pytest.mark.parametrize("kind", ["class", "classes", "number"])
+def test_draw_pictures_of_images_are_whole_png_files_and_nothing_else(kind, tmp_path):
+    evaluation = {**EVALUATIONS[kind], "history": HISTORY}
+
+    paths = draw_pictures(evaluation, tmp_path / "new", show=grey, title="trial 7")
+
+    assert names(paths) == sorted(["curves.png", "worst.png", OWN_PICTURES[kind]])
     assert set((tmp_path / "new").iterdir()) == set(paths)
     for path in paths:
         with Image.open(path) as picture:
             picture.load()
             assert picture.format == "PNG"
-            assert min(picture.size) > 300
+            assert min(picture.size) > 250
 
 
-def test_draw_pictures_leaves_out_what_the_evaluation_lacks(tmp_path: Path) -> None:
-    (only,) = draw_pictures(
-        {"classes": ["a", "b"], "confusion": confusion(2), "worst": []}, tmp_path
-    )
-    assert only.name == "confusion.png"
+@pytest.mark.parametrize("kind", ["class", "classes", "number", "tags"])
+def test_draw_pictures_of_texts_have_a_page_of_the_worst(kind, tmp_path):
+    words = ("Angela", "Merkel") if kind == "tags" else "Angela Merkel"
+
+    paths = draw_pictures(EVALUATIONS[kind], tmp_path, show=lambda _: words, title="trial 7")
+
+    assert names(paths) == sorted([OWN_PICTURES[kind], "worst.html"])
+    page = (tmp_path / "worst.html").read_text(encoding="utf-8")
+    assert "trial 7" in page
+    assert "Merkel" in page
+
+
+def test_draw_pictures_of_an_evaluation_of_before_there_were_kinds(tmp_path):
+    old = {name: value for name, value in EVALUATIONS["class"].items() if name != "kind"}
+
+    assert names(draw_pictures(old, tmp_path, show=grey)) == ["confusion.png", "worst.png"]
+
+
+def test_draw_pictures_leaves_out_what_the_evaluation_lacks(tmp_path):
+    (only,) = draw_pictures({"history": HISTORY, "worst": []}, tmp_path, show=grey)
+    assert only.name == "curves.png"
+    assert draw_pictures({}, tmp_path, show=grey) == []
+
+
+def test_draw_pictures_class_names_without_a_font_give_an_svg(tmp_path):
+    odd = "class \U000e0fff"
+    evaluation = {**EVALUATIONS["class"], "classes": ["cat", odd]}
+
+    (confusion,) = draw_pictures(evaluation, tmp_path)
+
+    assert confusion.name == "confusion.svg"
+    assert odd in confusion.read_text(encoding="utf-8")
+
+
+def test_draw_pictures_data_that_are_gone_leave_out_the_worst_with_a_warning(tmp_path, caplog):
+    def gone(example: str) -> Image.Image:
+        raise DataError("no such folder: photos")
+
+    with caplog.at_level(logging.WARNING):
+        paths = draw_pictures(EVALUATIONS["class"], tmp_path, show=gone, title="cats, trial 7")
+
+    assert names(paths) == ["confusion.png"]
+    assert caplog.messages == [
+        "the worst mistakes of cats, trial 7 are not drawn: no such folder: photos"
+    ]
