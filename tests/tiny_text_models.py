@@ -118,14 +118,23 @@ def make_tiny_text_model(
     from transformers import AutoConfig, AutoModel
 
     size = make_tiny_tokenizer(folder, family, sentences=sentences, vocabulary=vocabulary)
-    special = _BYTE_PAIR if family in _BYTE_PAIR_FAMILIES else _WORD_PIECE
-    pad = special.index("<pad>" if family in _BYTE_PAIR_FAMILIES else "[PAD]")
-    values = {**tiny_arguments(family), "vocab_size": size, "pad_token_id": pad, **arguments}
+    values = {**tiny_arguments(family), "vocab_size": size, **_special(family), **arguments}
     config = AutoConfig.for_model(family, **values)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         AutoModel.from_config(config).save_pretrained(folder)
     return folder
+
+
+def _special(family: str) -> dict[str, int]:
+    """Numbers of the special tokens, as a configuration has them."""
+    is_byte_pair = family in _BYTE_PAIR_FAMILIES
+    special = _BYTE_PAIR if is_byte_pair else _WORD_PIECE
+    roles = _roles(is_byte_pair=is_byte_pair)
+    pad = {"pad_token_id": special.index(roles["pad_token"])}
+    ends = {"bos": "cls", "eos": "sep", "cls": "cls", "sep": "sep"}
+    found = {f"{key}_token_id": special.index(roles[f"{of}_token"]) for key, of in ends.items()}
+    return {**pad, **found} if family == "modernbert" or is_byte_pair else pad
 
 
 def _word_piece(sentences: list[str], special: Sequence[str], vocabulary: int) -> Any:

@@ -1,8 +1,17 @@
-"""timm's image classifiers behind one face: names, weights, input, layer groups and freezing.
+"""timm's image models and transformers' text encoders behind one face.
 
-Importing this room imports torch and timm (about ten seconds): workers do, the driver does not.
+Names, weights, input, layer groups, freezing and adapters. Importing this room imports torch and
+timm (about ten seconds): workers do, the driver does not. transformers and peft are imported when
+a text model or an adapter is first asked for.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from runner.models.adapters.files import save_adapter
+from runner.models.adapters.lora import apply_lora
+from runner.models.adapters.state import load_trainable, merged_model, trainable_state
+from runner.models.adapters.targets import adapter_problems
 from runner.models.build import build_model, expected_model, has_regulariser
 from runner.models.catalogue import canonical_name
 from runner.models.checks import ModelProblem, check_model
@@ -15,7 +24,26 @@ from runner.models.input_spec import (
     plain_architecture,
 )
 from runner.models.order import NoLayerOrder
+from runner.models.text.locations import TextFiles, text_files
+from runner.models.text.outputs import text_logits
+from runner.models.text.weights import load_text_weights
 from runner.models.weights import Weights, fingerprint, load_weights
+
+if TYPE_CHECKING:
+    from runner.models.text.build import build_text_model, expected_text_model
+    from runner.models.text.checks import check_text_model
+    from runner.models.text.limits import text_limit
+    from runner.models.text.tokenizing import load_tokenizer, tokenizer_key
+
+# Modules that import transformers, by the public names in them.
+_HEAVY = {
+    "build_text_model": "build",
+    "expected_text_model": "build",
+    "check_text_model": "checks",
+    "text_limit": "limits",
+    "load_tokenizer": "tokenizing",
+    "tokenizer_key": "tokenizing",
+}
 
 __all__ = [
     "FreezeDepth",
@@ -23,18 +51,40 @@ __all__ = [
     "LayerGroups",
     "ModelProblem",
     "NoLayerOrder",
+    "TextFiles",
     "Weights",
+    "adapter_problems",
+    "apply_lora",
     "arguments_for_size",
     "build_model",
+    "build_text_model",
     "canonical_name",
     "check_model",
+    "check_text_model",
     "expected_model",
+    "expected_text_model",
     "fingerprint",
     "freeze",
     "has_regulariser",
     "input_spec",
     "keep_frozen_in_eval",
     "layer_groups",
+    "load_text_weights",
+    "load_tokenizer",
+    "load_trainable",
     "load_weights",
+    "merged_model",
     "plain_architecture",
+    "save_adapter",
+    "text_files",
+    "text_limit",
+    "text_logits",
+    "tokenizer_key",
+    "trainable_state",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HEAVY:
+        return getattr(import_module(f"runner.models.text.{_HEAVY[name]}"), name)
+    raise AttributeError(f"module 'runner.models' has no attribute {name!r}")

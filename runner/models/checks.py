@@ -14,6 +14,7 @@ from runner.models.catalogue import has_published_weights, is_on_hub_only, name_
 from runner.models.input_spec import arguments_for_size, image_shape
 from runner.models.weight_files import SUFFIXES
 from runner.models.weights import HUB, NONE, weights_file
+from runner.models.wording import first_line
 
 # Set by the runner itself; an experiment that sets them too would contradict it.
 _RESERVED = {
@@ -119,7 +120,7 @@ def _argument_problems(
             name, num_classes=2, arguments=arguments_for_size(name, known, image_size=image_size)
         )
     except (TrialFailed, *_BAD_VALUES) as err:
-        rule = f"{name} cannot be built with these values: {_first_line(err)}"
+        rule = f"{name} cannot be built with these values: {first_line(err)}"
         at_fault = _SIZE_KEY if image_size is not None and not known else key
         return [
             *found,
@@ -164,15 +165,10 @@ def _size_problems(
         with torch.no_grad():
             logits = model.train()(torch.empty(2, 3, side, side, device="meta"))
     except _BAD_VALUES as err:
-        rule = f"{name} cannot take images of {side} x {side} pixels: {_first_line(err)}"
+        rule = f"{name} cannot take images of {side} x {side} pixels: {first_line(err)}"
         key = _SIZE_KEY if image_size is not None else "model.arguments"
         return [ModelProblem(key, rule, side)]
     if not isinstance(logits, torch.Tensor):
         rule = "in training it gives more than class scores (auxiliary logits, say): not supported"
         return [ModelProblem("model.name", rule, name)]
     return []
-
-
-def _first_line(err: BaseException) -> str:
-    lines = str(err).strip().splitlines()
-    return lines[0] if lines else type(err).__name__

@@ -1,6 +1,7 @@
 """Frozen layer groups: they do not train and they do not change."""
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from runner.models.groups import LayerGroups
 
@@ -8,8 +9,10 @@ from runner.models.groups import LayerGroups
 def freeze(model: nn.Module, groups: LayerGroups, *, depth: int) -> None:
     """Freezes the first `depth` groups and thaws all others; the head always trains.
 
+    Of a model with adapters only those thaw: the weights beside them never do.
+
     Frozen means: no gradient, and evaluation mode for every module inside (batch-norm statistics
-    fixed, no dropout, no stochastic depth), so the prefix is a function of the image and the
+    fixed, no dropout, no stochastic depth), so the prefix is a function of the example and the
     weights alone.
 
     Args:
@@ -19,7 +22,7 @@ def freeze(model: nn.Module, groups: LayerGroups, *, depth: int) -> None:
     Raises:
         ValueError: If the model has fewer groups.
     """
-    frozen = set(groups.frozen_parameters(groups.depth(depth)))
+    frozen = {*groups.frozen_parameters(groups.depth(depth)), *groups.fixed}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in frozen)
         if name in frozen:
@@ -32,3 +35,8 @@ def keep_frozen_in_eval(model: nn.Module, groups: LayerGroups, *, depth: int) ->
     for name in groups.frozen_modules(depth):
         # Not .eval(): a container may hold a module that belongs to the head.
         model.get_submodule(name).training = False
+    fixed = set(groups.fixed)
+    for name, module in model.named_modules():
+        # Statistics are part of the weights that adapters leave as they are.
+        if isinstance(module, _BatchNorm) and f"{name}.weight" in fixed:
+            module.training = False

@@ -8,6 +8,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from runner.models.order import NoLayerOrder, require_order
+from runner.models.text.head import is_text_model, text_head_parameters
 
 FreezeDepth = int | Literal["max"]
 
@@ -22,12 +23,15 @@ class LayerGroups:
         group_of_module: Group of each module that can be frozen, by name.
         unordered: Why the model's layers have no order; None where they have. Without an order
             everything but the head is one group.
+        fixed: Parameter names that never train, whatever the freeze depth: the weights beside
+            which adapters train.
     """
 
     names: tuple[tuple[str, ...], ...]
     head: tuple[str, ...]
     group_of_module: tuple[tuple[str, int], ...]
     unordered: str | None = None
+    fixed: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -70,20 +74,33 @@ class LayerGroups:
 
 
 def layer_groups(model: nn.Module) -> LayerGroups:
-    """The layer groups of a timm classifier; on the meta device too, in milliseconds.
+    """The layer groups of an image or text model; on the meta device too, in milliseconds.
 
-    A model that timm's matcher does not order from the input gets one group, all but the head,
-    with the reason in `unordered`.
+    A model whose library does not order its layers from the input gets one group, all but the
+    head, with the reason in `unordered`. For a model with adapters take what `apply_lora` gave.
     """
+    if is_text_model(model):
+        from runner.models.text.layers import text_layer_groups
+
+        return text_layer_groups(model)
+    return _timm_layer_groups(model)
+
+
+def _timm_layer_groups(model: nn.Module) -> LayerGroups:
     head = head_parameters(model)
     try:
         names = _matched(model, head)
         index = {name: number for number, group in enumerate((*names, head)) for name in group}
-        require_order(model, index, image_shape=_image_shape(model))
+        require_order(model, index, image_shape=image_shape_of(model))
         reason = None
     except NoLayerOrder as err:
         names, reason = (_all_but(model, head),), str(err)
-    return LayerGroups(names, head, _modules(model, names, head), reason)
+    return LayerGroups(names, head, module_groups(model, names, head), reason)
+
+
+def head_of(model: nn.Module) -> tuple[str, ...]:
+    """Names of the parameters of an image or text model's head; adapters are no part of it."""
+    return text_head_parameters(model) if is_text_model(model) else head_parameters(model)
 
 
 def head_parameters(model: nn.Module) -> tuple[str, ...]:
@@ -113,7 +130,8 @@ def _all_but(model: nn.Module, head: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name, _ in model.named_parameters() if name not in head)
 
 
-def _image_shape(model: nn.Module) -> tuple[int, int, int]:
+def image_shape_of(model: nn.Module) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a timm model takes."""
     config: Mapping[str, Any] = getattr(model, "pretrained_cfg", {})
     channels, height, width = config.get("input_size", (3, 224, 224))
     asked = getattr(model, "_model_args", {}).get("img_size")
@@ -122,7 +140,7 @@ def _image_shape(model: nn.Module) -> tuple[int, int, int]:
     return int(channels), int(height), int(width)
 
 
-def _modules(
+def module_groups(
     model: nn.Module, names: tuple[tuple[str, ...], ...], head: tuple[str, ...]
 ) -> tuple[tuple[str, int], ...]:
     """Group of each module that is no part of the head.

@@ -23,6 +23,7 @@ from runner.models.catalogue import (
     pretrained_tags,
     registry_config,
 )
+from runner.models.wording import first_line
 
 # The hub answers in well under a second; name resolution alone can hang for 20 s without a bound.
 PROBE_TIMEOUT_S = 5.0
@@ -48,7 +49,7 @@ def hub_state(name: str) -> dict[str, torch.Tensor]:
         model = timm.create_model(model_name, pretrained=True)
     except (OSError, RuntimeError, ValueError) as err:
         raise WeightsUnavailable(
-            f"weights of {name}: the download failed: {_first_line(err)}. {_INSTEAD}."
+            f"weights of {name}: the download failed: {first_line(err)}. {_INSTEAD}."
         ) from err
     state: dict[str, torch.Tensor] = model.state_dict()
     return state
@@ -69,7 +70,7 @@ def hub_config(name: str) -> dict[str, Any]:
         )
     except (OSError, RuntimeError, ValueError, KeyError) as err:
         raise WeightsUnavailable(
-            f"model.name {name}: the hub has no timm model there: {_first_line(err)}"
+            f"model.name {name}: the hub has no timm model there: {first_line(err)}"
         ) from err
     return {**config, "architecture": architecture, "model_args": dict(arguments or {})}
 
@@ -87,7 +88,7 @@ def _require_reachable(name: str) -> None:
     address, cached = _location(name)
     if cached or huggingface_hub.is_offline_mode():
         return
-    reason = _why_unreachable(address)
+    reason = why_unreachable(address)
     if reason is not None:
         host = urllib.parse.urlsplit(address).netloc
         raise WeightsUnavailable(
@@ -117,7 +118,7 @@ def _cached(repository: str, file_name: str, revision: str | None) -> bool:
     return isinstance(path, str)
 
 
-def _why_unreachable(address: str) -> str | None:
+def why_unreachable(address: str) -> str | None:
     """Why nothing answers at an address within the time limit, or None if something does."""
     answers: list[str | None] = []
     probe = threading.Thread(target=lambda: answers.append(_probe(address)), daemon=True)
@@ -136,8 +137,3 @@ def _probe(address: str) -> str | None:
         reason = getattr(err, "reason", err)
         return None if isinstance(reason, ssl.SSLError) else str(reason)
     return None
-
-
-def _first_line(err: Exception) -> str:
-    lines = str(err).strip().splitlines()
-    return lines[0] if lines else type(err).__name__

@@ -120,14 +120,15 @@ def _fit_by_order(
 
 def _difference(fit: _Fit) -> str:
     parts = (
-        _counted("missing", fit.missing),
-        _counted("unexpected", fit.unexpected),
-        _counted("of another shape", fit.reshaped),
+        counted("missing", fit.missing),
+        counted("unexpected", fit.unexpected),
+        counted("of another shape", fit.reshaped),
     )
     return "; ".join(part for part in parts if part)
 
 
-def _counted(what: str, names: tuple[str, ...]) -> str:
+def counted(what: str, names: tuple[str, ...]) -> str:
+    """How many there are of something and the first of their names; "" for none."""
     if not names:
         return ""
     shown = ", ".join(names[:_NAMES_SHOWN])

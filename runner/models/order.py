@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import torch
@@ -11,6 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from runner.models.dry_run import CANNOT_RUN, evaluating, stand_ins
+from runner.models.wording import first_line
 
 
 class NoLayerOrder(Exception):
@@ -90,35 +92,13 @@ def require_order(
     Raises:
         NoLayerOrder: If one is, or the pass cannot be followed.
     """
-    tensors = _shapes(model)
+    tensors = stand_ins(model)
     origins = {
         id(tensors[name]): _Origin(group, group, False, name) for name, group in group_of.items()
     }
     image = torch.empty(2, *image_shape, device="meta")
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.no_grad(), _Flow({**origins, id(image): _IMAGE}):
+        with evaluating(model), _Flow({**origins, id(image): _IMAGE}):
             functional_call(model, tensors, (image,), tie_weights=False)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError) as err:
-        lines = str(err).splitlines() or [type(err).__name__]
-        raise NoLayerOrder(f"its forward pass cannot be followed: {lines[0]}") from err
-    finally:
-        for module, was_training in modes.items():
-            module.training = was_training
-
-
-def _shapes(model: nn.Module) -> dict[str, Tensor]:
-    """A stand-in without values for every parameter and buffer, one a place, shared where tied.
-
-    functional_call's own tying is not used: it visits a module that is used twice under both of
-    its names and leaves the stand-ins behind in it.
-    """
-    stand_ins: dict[int, Tensor] = {}
-    found: dict[str, Tensor] = {}
-    for prefix, module in model.named_modules():
-        own = chain(module.named_parameters(prefix, False), module.named_buffers(prefix, False))
-        for name, tensor in own:
-            stand_in = stand_ins.setdefault(id(tensor), torch.empty_like(tensor, device="meta"))
-            found[name] = stand_in
-    return found
+    except CANNOT_RUN as err:
+        raise NoLayerOrder(f"its forward pass cannot be followed: {first_line(err)}") from err

@@ -20,19 +20,22 @@ _BUNDLED = Path(__file__).parent / "bundled"
 _NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a .safetensors, .pth or .pt file, on the CPU, floating ones as float32.
+def read_state(path: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, torch.Tensor]:
+    """Every tensor of a weights file, on the CPU, floating ones as float32.
 
+    Args:
+        path: A .safetensors file, or a pickle of tensors with another ending.
+        suffixes: Endings that a weights file may have.
     Raises:
         WeightsUnavailable: If the file is missing, damaged, of another kind, or a pickle that
             needs code to load.
     """
     if not path.is_file():
         raise WeightsUnavailable(f"weights file {path}: no such file")
-    if path.suffix not in SUFFIXES:
+    if path.suffix not in suffixes:
         raise WeightsUnavailable(
             f"weights file {path}: {path.suffix or 'no ending'!r} is not a weights file; "
-            f"allowed: {', '.join(SUFFIXES)}"
+            f"allowed: {', '.join(suffixes)}"
         )
     state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not state:
