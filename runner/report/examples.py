@@ -16,7 +16,7 @@ class Examples:
     """Shows the examples of an experiment; its data are opened at the first.
 
     Args:
-        experiment: Any whose task has examples.
+        experiment: What was asked; an objective of one's own has no examples that are known.
         store: Where the caches of the data lie.
     """
 
@@ -40,15 +40,21 @@ class Examples:
                 f"{len(self._places)} examples"
             )
         place = self._places[example_id]
-        return source.text(place) if hasattr(source, "text") else source.image(place)
+        from runner.data import TextSource
+
+        return source.text(place) if isinstance(source, TextSource) else source.image(place)
 
     def _opened(self) -> "Source | TextSource":
         if self._source is None:
             from runner.data import open_source
 
-            file = self._experiment.source_file
+            form, file = self._experiment.form, self._experiment.source_file
+            assert form.labels is not None
+            assert form.modality is not None
             self._source = open_source(
                 self._experiment.data,
+                labels=form.labels,
+                modality=form.modality,
                 base=file.parent if file is not None else Path.cwd(),
                 cache=self._store.cache,
             )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from runner.experiment import TASK_FORMS, Experiment
+from runner.experiment import Experiment
 from runner.report.leaderboard import Leaderboard, LeaderboardRow, rank
 from runner.report.live import short
 from runner.report.table import leaderboard_text
@@ -22,9 +22,7 @@ def board_of(record: StudyRecord, run_ids: Mapping[int, str] | None = None) -> L
 def metric_of(record: StudyRecord) -> str:
     """The validation metric a study is searched on."""
     resolved = record.attributes.get("experiment") or {}
-    named = resolved.get("search", {}).get("metric")
-    form = TASK_FORMS.get(str(resolved.get("task")))
-    return str(named or (form and form.default_metric) or "value")
+    return str(resolved.get("search", {}).get("metric", "value"))
 
 
 def _row(trial: TrialRecord, run_id: str | None) -> LeaderboardRow:
