@@ -14,9 +14,7 @@ from tempfile import TemporaryDirectory
 from selenium import webdriver
 
 from runner.experiment import Store
-from runner.report import study_html
-from runner.report.publish import page_of
-from runner.report.study import board_of
+from runner.report import board_of, page_of, study_html
 from runner.study import best_trials, read_study
 from runner.tracking import TAG_PARENT, connect, read_trials, run_address, runs_address, ui_server
 

@@ -25,6 +25,14 @@ EVALUATION = {
         for epoch in (1, 2, 3)
     ],
 }
+# A label that no font has is drawn by the browser; texts are a page.
+TEXTS = {
+    "kind": "classes",
+    "per_class": [
+        {"label": "sea \U000e0fff", "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 9}
+    ],
+    "worst": [{"id": "reviews.csv:7", "true": ["sea"], "predicted": [], "error": 1}],
+}
 
 
 def record_study(store: Store, pictures: Path) -> StudyRun:
@@ -43,7 +51,9 @@ def record_study(store: Store, pictures: Path) -> StudyRun:
         for epoch in range(3):
             study.log(number, {"validation/accuracy": 0.5 + 0.1 * epoch}, step=epoch)
         study.end_trial(number, status=status, tags={})
-    for path in draw_pictures(EVALUATION, pictures, title="trial 0"):
+    drawn = draw_pictures(EVALUATION, pictures, title="trial 0")
+    drawn += draw_pictures(TEXTS, pictures, show=lambda _: "海 <b>&</b>", title="trial 0")
+    for path in drawn:
         study.add_artifact_file(0, path, f"pictures/{path.name}")
     study.close("FINISHED")
     return study
@@ -99,7 +109,7 @@ def test_mlflow_ui_shows_the_pictures_of_a_trial(
 ) -> None:
     address, study = ui
     run = f"{address}/#/experiments/{study.experiment_id}/runs/{study.run_ids[0]}"
-    for name in ("curves.png", "confusion.png"):
+    for name in ("curves.png", "confusion.png", "labels.svg"):
         browser.get("about:blank")  # the UI keeps the picture when only the fragment changes
         browser.get(f"{run}/artifacts/pictures/{name}")
         loaded = f"""const picture = document.querySelector("img[alt='pictures/{name}']");
@@ -107,3 +117,15 @@ def test_mlflow_ui_shows_the_pictures_of_a_trial(
         WebDriverWait(browser, TIMEOUT_S).until(
             lambda page, script=loaded: page.execute_script(script)
         )
+
+
+def test_mlflow_ui_shows_the_page_of_the_worst_texts(
+    browser: Chrome, ui: tuple[str, StudyRun]
+) -> None:
+    address, study = ui
+    run = f"{address}/#/experiments/{study.experiment_id}/runs/{study.run_ids[0]}"
+    browser.get(f"{run}/artifacts/pictures/worst.html")
+    frame = await_element(browser, By.TAG_NAME, "iframe")
+    browser.switch_to.frame(frame)
+    text = await_element(browser, By.CSS_SELECTOR, ".mistake .text").text
+    assert text == "海 <b>&</b>"
