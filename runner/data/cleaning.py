@@ -31,8 +31,11 @@ def clean(text: str, cleaning: Cleaning) -> str:
     """The text as it will be tokenised.
 
     Normal form first, then case, then white space, so that each sees what the one before made.
+    Half characters (lone surrogates, as cut-off JSON escapes give them), which no tokenizer takes,
+    are put together where both halves are there and become U+FFFD where not, in any case.
     Lower case can leave the normal form (a capital I with a dot above); it is then made again.
     """
+    text = _whole_characters(text)
     if cleaning.unicode is not None:
         text = unicodedata.normalize(cleaning.unicode, text)
     if cleaning.lower:
@@ -40,3 +43,12 @@ def clean(text: str, cleaning: Cleaning) -> str:
         if cleaning.unicode is not None:
             text = unicodedata.normalize(cleaning.unicode, text)
     return " ".join(text.split()) if cleaning.whitespace else text
+
+
+def _whole_characters(text: str) -> str:
+    """The text without surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -37,6 +37,11 @@ def test_clean_makes_each_change_that_is_asked_for(cleaning, expected):
 
 
 @pytest.mark.parametrize("cleaning", EVERY, ids=lambda cleaning: cleaning.key())
+def test_clean_always_makes_half_characters_whole(cleaning):
+    assert clean("a\ud83d\ude00b \ud83d c", cleaning) == "a\U0001f600b \ufffd c"
+
+
+@pytest.mark.parametrize("cleaning", EVERY, ids=lambda cleaning: cleaning.key())
 @given(text=st.text(max_size=20))
 def test_clean_twice_is_clean_once(cleaning, text):
     once = clean(text, cleaning)

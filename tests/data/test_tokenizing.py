@@ -160,6 +160,10 @@ def test_words_and_both_texts_of_a_pair_are_cleaned_one_by_one(tokenized):
     assert_equal(pair, tokenized(text_source([("fox", "dog")])))
 
 
+def test_text_with_half_a_character_is_tokenised(tokenized):
+    assert_equal(tokenized(text_source(["fox \ud83d dog"])), tokenized(text_source(["fox � dog"])))
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "longer", "other"])
 def test_damaged_entry_is_made_again(tokenized, tmp_path, damage):
     source = random_source("words")
