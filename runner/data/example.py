@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, final
 
 from PIL import Image
 
@@ -70,6 +70,7 @@ class Labelled(Protocol):
         """What was left out, each as "id: reason"."""
 
 
+@final
 @dataclass(frozen=True)
 class Source:
     """A set of labelled images, opened: every example in it was decoded in full once.
@@ -109,6 +110,7 @@ class Source:
         return self.reader(index, enough)
 
 
+@final
 @dataclass(frozen=True)
 class TextSource:
     """A set of labelled texts, opened; none of them is empty.

@@ -11,18 +11,28 @@ from PIL import Image
 from runner.data.decoding import Unreadable, decode
 from runner.data.errors import counted, named
 from runner.data.example import Example, ImageReader, Part, Source
+from runner.data.labelling import (
+    in_order,
+    indexed,
+    names_in,
+    refuse_empty_classes,
+    refuse_one_label,
+    used_classes,
+)
+from runner.data.labels import RawLabel
 from runner.data.scanning import Contents, Finding, Stamp, digest_of, scan
 from runner.errors import DataError
+from runner.experiment import LabelKind
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One entry of a listing, before its file was looked at."""
+    """One entry of a listing, before its content was looked at."""
 
     id: str
-    class_name: str
+    label: RawLabel
     group: str | None = None
     split: Part | None = None
 
@@ -61,6 +71,7 @@ def source_from_listing(
     listed: Sequence[Listed],
     *,
     contents: Contents,
+    kind: LabelKind = LabelKind.CLASS,
     classes: tuple[str, ...] | None = None,
     max_unreadable: float,
     cache: Path | None,
@@ -71,6 +82,7 @@ def source_from_listing(
         name: How messages call the source.
         listed: What is there; position i's image is position i of `contents`.
         contents: Gives the encoded images.
+        kind: How they are labelled; not by tags.
         classes: Class names in the order of their labels, those that never occur left out;
             None sorts those that occur.
         max_unreadable: Share in [0, 1] of unreadable images above which this is an error.
@@ -81,40 +93,49 @@ def source_from_listing(
     """
     if not listed:
         raise DataError(f"{name}: no images found")
-    classes = _used_classes(name, listed, classes)
-    if len(classes) < 2:
-        raise DataError(
-            f"{name}: all {len(listed)} images are of one class, {classes[0]!r}; a classifier "
-            "needs at least two"
-        )
+    labels = [entry.label for entry in listed]
+    classes = _classes(name, labels, kind, classes)
+    refuse_one_label(name, "image", labels, kind, classes)
     _refuse_repeated_ids(name, listed)
     findings = scan(contents, cache=cache)
     order = sorted(range(len(listed)), key=lambda position: listed[position].id)
     unreadable = _unreadable(name, [listed[i] for i in order], [findings[i] for i in order])
     _refuse_too_many(name, unreadable, len(listed), max_unreadable)
     kept = [position for position in order if findings[position].problem is None]
-    examples = _examples(kept, listed, findings, classes)
-    _refuse_empty_class(name, examples, classes)
+    refuse_empty_classes(name, "image", [labels[i] for i in kept], kind, classes)
+    digests = [findings[position].digest for position in kept]
+    examples = examples_of([listed[i] for i in kept], digests, kind, classes)
     reader = _reader(contents, kept, examples)
-    return Source(name, classes, examples, unreadable, flip_is_safe=True, reader=reader)
+    return Source(name, classes, examples, unreadable, flip_is_safe=True, reader=reader, kind=kind)
 
 
-def _used_classes(
-    name: str, listed: Sequence[Listed], classes: tuple[str, ...] | None
+def examples_of(
+    listed: Sequence[Listed], digests: Sequence[str], kind: LabelKind, classes: tuple[str, ...]
+) -> tuple[Example, ...]:
+    """Listed entries as examples, their labels indexed.
+
+    Args:
+        listed: The usable entries.
+        digests: Of the content of each.
+        kind: How they are labelled.
+        classes: What labels index.
+    """
+    index = {class_name: place for place, class_name in enumerate(classes)}
+    return tuple(
+        Example(entry.id, indexed(entry.label, kind, index), digest, entry.group, entry.split)
+        for entry, digest in zip(listed, digests, strict=True)
+    )
+
+
+def _classes(
+    name: str, labels: Sequence[RawLabel], kind: LabelKind, given: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """The classes that occur, in the order given, else sorted."""
-    present = {entry.class_name for entry in listed}
-    if classes is None:
-        return tuple(sorted(present))
-    unused = [class_name for class_name in classes if class_name not in present]
-    if unused:
-        log.warning(
-            "%s: left out %s without an example: %s",
-            name,
-            counted(len(unused), "class"),
-            named(unused),
-        )
-    return tuple(class_name for class_name in classes if class_name in present)
+    if given is not None:
+        return used_classes(name, labels, kind, given)
+    names = {class_name for label in labels for class_name in names_in(label)}
+    # Single classes of images were sorted as text from the first study on.
+    return tuple(sorted(names)) if kind is LabelKind.CLASS else in_order(names)
 
 
 def _refuse_repeated_ids(name: str, listed: Sequence[Listed]) -> None:
@@ -123,22 +144,6 @@ def _refuse_repeated_ids(name: str, listed: Sequence[Listed]) -> None:
         raise DataError(
             f"{name}: {counted(len(repeated), 'name')} listed twice: {named(sorted(repeated))}"
         )
-
-
-def _examples(
-    kept: list[int], listed: Sequence[Listed], findings: list[Finding], classes: tuple[str, ...]
-) -> tuple[Example, ...]:
-    labels = {class_name: label for label, class_name in enumerate(classes)}
-    return tuple(
-        Example(
-            id=listed[position].id,
-            label=labels[listed[position].class_name],
-            digest=findings[position].digest,
-            group=listed[position].group,
-            split=listed[position].split,
-        )
-        for position in kept
-    )
 
 
 def _unreadable(name: str, listed: list[Listed], findings: list[Finding]) -> tuple[str, ...]:
@@ -167,18 +172,6 @@ def _refuse_too_many(
             f"{name}: {len(unreadable)} of {counted(total, 'image')} unreadable "
             f"({len(unreadable) / total:.1%}), above data.max_unreadable = {max_unreadable:g}: "
             f"{named(unreadable, at_most=10)}. Repair or remove them, or raise the setting"
-        )
-
-
-def _refuse_empty_class(
-    name: str, examples: tuple[Example, ...], classes: tuple[str, ...]
-) -> None:
-    seen = {example.label for example in examples}
-    empty = [class_name for label, class_name in enumerate(classes) if label not in seen]
-    if empty:
-        raise DataError(
-            f"{name}: no readable image in {counted(len(empty), 'class')}: {named(empty)}. "
-            "Add images, or take the class out"
         )
 
 

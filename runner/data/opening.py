@@ -1,61 +1,128 @@
 """The one door to data: settings in, an opened source out."""
 
 from pathlib import Path
+from typing import Literal, overload
 
 from runner.data.bundled import bundled_source
 from runner.data.class_filter import only_classes
 from runner.data.errors import DataSettingError
-from runner.data.example import Source
+from runner.data.example import Source, TextSource
 from runner.data.folder import folder_source
 from runner.data.huggingface import HubColumns, huggingface_source
+from runner.data.labels import LabelColumns
 from runner.data.manifest import Columns, manifest_source
+from runner.data.opening_texts import from_base, hub_place, open_texts
 from runner.data.torchvision_sets import torchvision_source
 from runner.errors import DataError
-from runner.experiment import DataSettings, HuggingFaceData, ManifestData, TorchvisionData
+from runner.experiment import (
+    DataSettings,
+    HuggingFaceData,
+    ImageDataSettings,
+    LabelKind,
+    ManifestData,
+    Modality,
+    TorchvisionData,
+)
 
 
-def open_source(settings: DataSettings, *, base: Path, cache: Path | None) -> Source:
-    """The data an experiment's `data` section names, every image checked once.
+@overload
+def open_source(
+    settings: DataSettings,
+    *,
+    labels: LabelKind = ...,
+    modality: Literal[Modality.IMAGE] = ...,
+    base: Path,
+    cache: Path | None,
+) -> Source: ...
+
+
+@overload
+def open_source(
+    settings: DataSettings,
+    *,
+    labels: LabelKind = ...,
+    modality: Literal[Modality.TEXT],
+    base: Path,
+    cache: Path | None,
+) -> TextSource: ...
+
+
+@overload
+def open_source(
+    settings: DataSettings,
+    *,
+    labels: LabelKind = ...,
+    modality: Modality,
+    base: Path,
+    cache: Path | None,
+) -> Source | TextSource: ...
+
+
+def open_source(
+    settings: DataSettings,
+    *,
+    labels: LabelKind = LabelKind.CLASS,
+    modality: Modality = Modality.IMAGE,
+    base: Path,
+    cache: Path | None,
+) -> Source | TextSource:
+    """The data an experiment's `data` section names, every image or text checked once.
 
     Args:
         settings: The `data` section; its `source` tells which kind it is.
+        labels: How the task's examples are labelled.
+        modality: What they are.
         base: Folder that relative paths start from: the experiment file's.
         cache: Folder of caches, or None to look at everything again.
     Raises:
-        DataSettingError: If a setting does not fit what is there.
+        DataSettingError: If a setting does not fit what is there, or what is asked for.
         DataError: If the data cannot be used as they are.
     """
     try:
-        source = _opened(settings, base, cache)
+        if modality is Modality.TEXT:
+            texts = open_texts(settings, labels, base, cache)
+            return texts if settings.classes is None else only_classes(texts, settings.classes)
+        images = _open_images(settings, labels, base, cache)
+        return images if settings.classes is None else only_classes(images, settings.classes)
     except OSError as err:
         raise DataError(f"the data ({settings.source}) cannot be read: {err}") from err
-    return source if settings.classes is None else only_classes(source, settings.classes)
 
 
-def _opened(settings: DataSettings, base: Path, cache: Path | None) -> Source:
+def _open_images(
+    settings: DataSettings, labels: LabelKind, base: Path, cache: Path | None
+) -> Source:
+    if not isinstance(settings, ImageDataSettings):
+        rule = "holds no images; these come from a folder, a manifest, torchvision, huggingface"
+        raise DataSettingError("data.source", f"{rule} or a bundled set", seen=settings.source)
+    if settings.source == "manifest":
+        return _open_manifest(settings, labels, base, cache)
+    if settings.source == "huggingface":
+        return _open_huggingface(settings, labels, base, cache)
+    if labels is not LabelKind.CLASS:
+        rule = "its images have one class each; other labels come from a manifest or huggingface"
+        raise DataSettingError("data.source", rule, seen=settings.source)
     if settings.source == "bundled":
         return bundled_source(settings.name, size=settings.size)
     if settings.source == "folder":
-        path = _from_base(base, settings.path)
+        path = from_base(base, settings.path)
         return folder_source(path, max_unreadable=settings.max_unreadable, cache=cache)
-    if settings.source == "manifest":
-        return _open_manifest(settings, base, cache)
-    if settings.source == "torchvision":
-        return _open_torchvision(settings, base, cache)
-    return _open_huggingface(settings, base, cache)
+    return _open_torchvision(settings, base, cache)
 
 
-def _open_manifest(settings: ManifestData, base: Path, cache: Path | None) -> Source:
-    path = _from_base(base, settings.path)
+def _open_manifest(
+    settings: ManifestData, labels: LabelKind, base: Path, cache: Path | None
+) -> Source:
+    path = from_base(base, settings.path)
     return manifest_source(
         path,
-        root=path.parent if settings.root is None else _from_base(base, settings.root),
+        root=path.parent if settings.root is None else from_base(base, settings.root),
         columns=Columns(
             path=settings.path_column,
-            label=settings.label_column,
+            labels=LabelColumns.of(settings),
             group=settings.group_column,
             split=settings.split_column,
         ),
+        kind=labels,
         allow_outside=settings.allow_outside,
         max_unreadable=settings.max_unreadable,
         cache=cache,
@@ -64,7 +131,7 @@ def _open_manifest(settings: ManifestData, base: Path, cache: Path | None) -> So
 
 def _open_torchvision(settings: TorchvisionData, base: Path, cache: Path | None) -> Source:
     if settings.root is not None:
-        root = _from_base(base, settings.root)
+        root = from_base(base, settings.root)
     elif cache is not None:
         root = cache / "torchvision" / settings.name
     else:
@@ -78,19 +145,13 @@ def _open_torchvision(settings: TorchvisionData, base: Path, cache: Path | None)
     )
 
 
-def _open_huggingface(settings: HuggingFaceData, base: Path, cache: Path | None) -> Source:
-    local = _from_base(base, settings.name)
+def _open_huggingface(
+    settings: HuggingFaceData, labels: LabelKind, base: Path, cache: Path | None
+) -> Source:
     return huggingface_source(
-        settings.name,
-        local=local if local.exists() else None,
-        config=settings.config,
-        revision=settings.revision,
-        columns=HubColumns(image=settings.image_column, label=settings.label_column),
+        hub_place(settings, base),
+        columns=HubColumns(image=settings.image_column, labels=LabelColumns.of(settings)),
+        kind=labels,
         max_unreadable=settings.max_unreadable,
         cache=cache,
     )
-
-
-def _from_base(base: Path, path: str) -> Path:
-    """A path of the experiment file, absolute; `~` is the home folder."""
-    return base / Path(path).expanduser()

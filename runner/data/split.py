@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from runner.data.allocation import allocate
 from runner.data.errors import counted, named
 from runner.data.example import Label, Labelled, Part
+from runner.data.labelling import NOUNS
 from runner.data.strata import class_indices
 from runner.data.units import units_of
 from runner.errors import DataError
@@ -16,7 +17,6 @@ from runner.experiment import LabelKind
 
 Positions = dict[Part, list[int]]
 # Where examples of two given parts are exact duplicates, the part named later keeps its own.
-_NOUNS = {LabelKind.CLASS: "class", LabelKind.CLASSES: "label", LabelKind.TAGS: "tag"}
 _KEEPS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
 
 
@@ -158,7 +158,7 @@ def _holders(source: Labelled, positions: Iterable[int]) -> Counter[int]:
 
 def _refuse_lopsided(source: Labelled, parts: Positions, *, is_all_given: bool) -> None:
     """Given parts that do not share their classes are mostly a misspelt folder."""
-    noun = _NOUNS.get(source.kind, "")  # numbers have no classes, so nothing is found below
+    noun = NOUNS.get(source.kind, "")  # numbers have no classes, so nothing is found below
     train = _holders(source, parts.get(Part.TRAIN, ()))
     elsewhere = Counter[int]()
     for part in (Part.VALIDATION, Part.TEST):
@@ -196,7 +196,7 @@ def _conflicting_duplicates(source: Labelled) -> list[str]:
 
 def _small_classes(source: Labelled, parts: Positions) -> list[str]:
     """A note on classes that one of the parts in use does not see."""
-    noun = _NOUNS.get(source.kind, "")
+    noun = NOUNS.get(source.kind, "")
     counts = {part: _holders(source, positions) for part, positions in parts.items()}
     notes = []
     for part in Part:

@@ -19,6 +19,7 @@ from runner.experiment.example_settings import (
     CleaningSettings,
     CommonDataSettings,
     ImageDataSettings,
+    RowLabelSettings,
     SplitSettings,
     TextDataSettings,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "ModelSettings",
     "Parameter",
     "Recipe",
+    "RowLabelSettings",
     "Scalar",
     "SearchSettings",
     "Space",

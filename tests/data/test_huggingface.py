@@ -11,15 +11,17 @@ from PIL import Image
 
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
+from runner.data.hub_loading import HubPlace
 from runner.data.huggingface import HubColumns, huggingface_source
+from runner.data.labels import LabelColumns
 from runner.errors import DataError
 
 datasets = pytest.importorskip("datasets")
 
 
 def opened(local: Path, *, columns: HubColumns = HubColumns(), **changes) -> Source:  # noqa: B008
-    settings = {"config": None, "revision": None, "max_unreadable": 0.0, "cache": None, **changes}
-    return huggingface_source(str(local), local=local, columns=columns, **settings)
+    settings = {"max_unreadable": 0.0, "cache": None, **changes}
+    return huggingface_source(HubPlace(str(local), local=local), columns=columns, **settings)
 
 
 def table(
@@ -99,8 +101,12 @@ def test_scan_is_remembered(saved, tmp_path):
     [
         (HubColumns(image="img"), "data.image_column", "columns are image (Image), label (Class"),
         (HubColumns(image="label"), "data.image_column", "has no images in this column"),
-        (HubColumns(label="labels"), "data.label_column", "did you mean 'label'?"),
-        (HubColumns(label="image"), "data.label_column", "no such column beside the images"),
+        (HubColumns(labels=LabelColumns("labels")), "data.label_column", "did you mean 'label'?"),
+        (
+            HubColumns(labels=LabelColumns("image")),
+            "data.label_column",
+            "no such column beside the images",
+        ),
     ],
 )
 def test_column_that_is_missing_is_refused_with_those_that_are_there(saved, columns, key, message):
@@ -129,12 +135,13 @@ def test_folder_that_is_no_data_set_is_refused(tmp_path):
 
 OFFLINE = """
 import time
+from runner.data.hub_loading import HubPlace
 from runner.data.huggingface import HubColumns, huggingface_source
 import datasets
 started = time.monotonic()
 try:
-    huggingface_source("nobody/nothing", local=None, config=None, revision=None,
-                       columns=HubColumns(), max_unreadable=0.0, cache=None)
+    huggingface_source(HubPlace("nobody/nothing"), columns=HubColumns(), max_unreadable=0.0,
+                       cache=None)
 except Exception as err:
     print(type(err).__name__, time.monotonic() - started, err)
 """

@@ -7,7 +7,8 @@ import pytest
 
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
-from runner.data.manifest import Columns, manifest_source, read_table
+from runner.data.labels import LabelColumns
+from runner.data.manifest import Columns, manifest_source
 from runner.errors import DataError
 
 
@@ -75,7 +76,9 @@ def test_parquet_with_group_and_split_is_read(root):
 def test_renamed_columns_are_used(root):
     (root / "m.csv").write_text("file,breed,owner\na/000.png,cat,ann\nb/000.png,dog,bob\n")
 
-    source = opened(root / "m.csv", columns=Columns(path="file", label="breed", group="owner"))
+    source = opened(
+        root / "m.csv", columns=Columns(path="file", labels=LabelColumns("breed"), group="owner")
+    )
 
     assert [example.group for example in source.examples] == ["ann", "bob"]
 
@@ -85,7 +88,11 @@ def test_renamed_columns_are_used(root):
     [
         (Columns(path="file"), "data.path_column", "its columns are path, lable"),
         (Columns(), "data.label_column", "did you mean 'lable'?"),
-        (Columns(label="lable", group="owner"), "data.group_column", "(seen: owner)"),
+        (
+            Columns(labels=LabelColumns("lable"), group="owner"),
+            "data.group_column",
+            "(seen: owner)",
+        ),
     ],
 )
 def test_column_that_is_missing_is_refused_with_those_that_are_there(root, columns, key, message):
@@ -161,12 +168,5 @@ def test_manifest_in_another_encoding_is_refused_with_its_line(root):
 
 
 def test_manifest_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(DataSettingError, match="the manifest does not exist"):
-        read_table(tmp_path / "m.csv")
-
-
-def test_parquet_that_is_none_is_refused(tmp_path):
-    (tmp_path / "m.parquet").write_text("path,label")
-
-    with pytest.raises(DataError, match="is not a Parquet file"):
-        read_table(tmp_path / "m.parquet")
+    with pytest.raises(DataSettingError, match="data.path: the file does not exist"):
+        opened(tmp_path / "m.csv")

@@ -1,0 +1,178 @@
+"""Reading tables: delimited text, JSON lines and Parquet, with where each row stands."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.data.cells import shown
+from runner.data.delimited import rows_of
+from runner.data.errors import DataSettingError, counted
+from runner.errors import DataError, nearest_spelling
+
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_SHOWN_NAME = 40  # characters of a column's name in a message
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as read.
+
+    Attributes:
+        columns: Names of the columns.
+        rows: For each row its number in the file, and its cells: text from delimited files,
+            what the format gives (numbers, lists, None) from others. Delimited rows may be
+            short.
+        unit: What the numbers count: "line" or "row", both from 1.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[object, ...]], ...]
+    unit: str
+
+    def records(self) -> Iterator[tuple[int, dict[str, object]]]:
+        """Number and cells by column, row after row."""
+        for number, cells in self.rows:
+            yield number, dict(zip(self.columns, cells, strict=False))
+
+
+def read_table(path: Path, *, key: str = "data.path") -> Table:
+    """The rows of a .csv, .tsv, .jsonl or .parquet file.
+
+    Args:
+        path: The file; what is neither JSON lines nor Parquet is taken for delimited text.
+        key: The key of the experiment that names it, for messages.
+    Raises:
+        DataSettingError: If there is no such file.
+        DataError: If it is empty or not what its name says.
+    """
+    if not path.is_file():
+        kind = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise DataSettingError(key, f"the file {kind}", seen=str(path))
+    match path.suffix.lower():
+        case ".parquet" | ".pq":
+            return _read_parquet(path)
+        case ".jsonl" | ".ndjson":
+            return _read_jsonl(path)
+    return _read_delimited(path)
+
+
+def decoded(path: Path) -> str:
+    """A text file's content: UTF-8, or UTF-16 with a byte order mark.
+
+    Raises:
+        DataError: If it is in another encoding; names the line.
+    """
+    encoded = path.read_bytes()
+    encoding = "utf-16" if encoded.startswith(_UTF16_MARKS) else "utf-8-sig"
+    try:
+        return encoded.decode(encoding)
+    except UnicodeDecodeError as err:
+        line = encoded[: err.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from err
+
+
+def refuse_missing_columns(
+    title: str, columns: tuple[str, ...], asked: Iterable[tuple[str, str]]
+) -> None:
+    """Refuse a table without the columns that the settings name.
+
+    Args:
+        title: The file, for messages.
+        columns: Those that are there.
+        asked: (key of the `data` section, name of the column) of each that must be.
+    Raises:
+        DataSettingError: At the first that is not there, or is there twice.
+    """
+    for key, name in asked:
+        if name not in columns:
+            near = nearest_spelling(name, columns)
+            hint = f"; did you mean {near!r}?" if near else _no_header_hint(columns)
+            there = ", ".join(_short(column) for column in columns)
+            rule = f"{title} has no such column; its columns are {there}{hint}"
+            raise DataSettingError(key, rule, seen=name, allowed=columns)
+        if columns.count(name) > 1:
+            raise DataSettingError(key, f"{title} has two columns of this name", seen=name)
+
+
+def refuse_short_rows(title: str, table: Table) -> None:
+    """Refuse rows with fewer cells than there are columns.
+
+    Raises:
+        DataError: At the first such row.
+    """
+    for number, cells in table.rows:
+        if len(cells) < len(table.columns):
+            raise DataError(
+                f"{title}, {table.unit} {number}: {counted(len(cells), 'cell')}, but there are "
+                f"{counted(len(table.columns), 'column')} "
+                f"({', '.join(_short(name) for name in table.columns)})"
+            )
+
+
+def _no_header_hint(columns: tuple[str, ...]) -> str:
+    """A word on the two things that make no column have its name."""
+    if len(columns) == 1:
+        return ". If it has several, separate them by a comma, semicolon, tab or bar"
+    return ". The first line must name the columns"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _SHOWN_NAME else f"{name[:_SHOWN_NAME]}..."
+
+
+def _read_delimited(path: Path) -> Table:
+    """A delimited text file, its first line the names of the columns."""
+    lines = rows_of(decoded(path), title=str(path))
+    rows = [(n, cells) for n, cells in lines if any(cell.strip() for cell in cells)]
+    if not rows:
+        raise DataError(f"{path} is empty; its first line must name the columns")
+    names = tuple(name.strip() for name in rows[0][1])
+    for line, cells in rows:
+        if len(cells) > len(names):
+            raise DataError(
+                f"{path}, line {line}: {len(cells)} cells, but the first line names "
+                f"{counted(len(names), 'column')} ({', '.join(_short(name) for name in names)}); "
+                "quote a cell that holds the separator"
+            )
+    return Table(names, tuple((line, tuple(cells)) for line, cells in rows[1:]), "line")
+
+
+def _read_jsonl(path: Path) -> Table:
+    """One JSON object a line; its keys are the columns, and those it lacks are missing cells."""
+    records = []
+    for number, line in enumerate(decoded(path).split("\n"), start=1):
+        if line.strip():
+            records.append((number, _json_object(f"{path}, line {number}", line)))
+    if not records:
+        raise DataError(f"{path} is empty; each line must hold a JSON object")
+    names = tuple(dict.fromkeys(name for _, record in records for name in record))
+    return Table(
+        names, tuple((n, tuple([record.get(name) for name in names])) for n, record in records),
+        "line",
+    )  # fmt: skip
+
+
+def _json_object(where: str, line: str) -> dict[str, object]:
+    try:
+        record = json.loads(line)
+    except ValueError as err:
+        hint = "; write one JSON object a line" if line.strip() in ("[", "{") else ""
+        raise DataError(f"{where}: not JSON ({err}){hint}") from err
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: should hold a JSON object, not {shown(record)}")
+    return record
+
+
+def _read_parquet(path: Path) -> Table:
+    import pyarrow.parquet as parquet
+    from pyarrow.lib import ArrowException
+
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as err:
+        raise DataError(f"{path} is not a Parquet file: {err}") from err
+    names = tuple(str(name) for name in table.column_names)
+    columns = [column.to_pylist() for column in table.columns]
+    rows = zip(*columns, strict=True) if columns else iter(())
+    return Table(names, tuple(enumerate(rows, start=1)), "row")
