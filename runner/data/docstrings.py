@@ -20,6 +20,7 @@ from pathlib import Path
 from runner.data.cache import entry_path, mark_used, write_whole
 from runner.data.example import Example, TextSource
 from runner.data.sentences import prose_sentences
+from runner.data.text_listing import digest_of_text
 from runner.errors import DataError
 from runner.experiment import LabelKind
 
@@ -96,7 +97,7 @@ def _labelled(found: dict[str, list[Sentence]]) -> Iterator[tuple[Example, str]]
         for sentence in found[library]:
             name = f"{sentence.module}/{ordinals[sentence.module]:02d}"
             ordinals[sentence.module] += 1
-            digest = hashlib.sha256(sentence.text.encode()).hexdigest()
+            digest = digest_of_text(sentence.text)
             yield Example(name, label, digest, group=sentence.module), sentence.text
 
 
