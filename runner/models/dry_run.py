@@ -31,8 +31,9 @@ def stand_ins(model: nn.Module) -> dict[str, Tensor]:
     for prefix, module in model.named_modules():
         own = chain(module.named_parameters(prefix, False), module.named_buffers(prefix, False))
         for name, tensor in own:
-            stand_in = shared.setdefault(id(tensor), torch.empty_like(tensor, device="meta"))
-            found[name] = stand_in
+            if id(tensor) not in shared:
+                shared[id(tensor)] = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+            found[name] = shared[id(tensor)]
     return found
 
 

@@ -1,9 +1,10 @@
 """Which layers of a model can carry an adapter."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 
 from runner.models.checks import ModelProblem
@@ -81,8 +82,7 @@ def _called_layers(model: nn.Module) -> set[str] | None:
         for name, module in model.named_modules()
     ]
     try:
-        with evaluating(model):
-            _run(model, stand_ins(model))
+        _run(model)
     except CANNOT_RUN:
         return None
     finally:
@@ -91,11 +91,12 @@ def _called_layers(model: nn.Module) -> set[str] | None:
     return called
 
 
-def _run(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def _run(model: nn.Module) -> None:
     if is_text_model(model):
         from runner.models.text.layers import run_without_values
 
-        run_without_values(model, tensors)
+        run_without_values(model, lambda _: nullcontext())
         return
     image = torch.empty(2, *image_shape_of(model), device="meta")
-    functional_call(model, dict(tensors), (image,), tie_weights=False)
+    with evaluating(model):
+        functional_call(model, stand_ins(model), (image,), tie_weights=False)

@@ -1,13 +1,14 @@
 """The layer groups of a text model: embeddings, each encoder layer, what follows them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -135,22 +136,31 @@ def _finished_when_read(model: nn.Module, layers: Sequence[str]) -> dict[str, in
     Raises:
         NoLayerOrder: If the layers do not run one after another, or share parameters.
     """
-    tensors = stand_ins(model)
-    owner = {
-        id(tensors[name]): (
-            name,
-            next((n for n, layer in enumerate(layers, 1) if _is_inside(name, layer)), None),
-        )
-        for name, _ in model.named_parameters()
-    }
-    progress = _Progress()
-    reading = _Reading(progress, owner)
+    readings: list[_Reading] = []
+
+    @contextmanager
+    def watch(tensors: Mapping[str, Tensor]) -> Iterator[None]:
+        reading = _Reading(_Progress(), _owners(model, layers, tensors))
+        readings.append(reading)
+        with _followed(model, layers, reading.progress), _Watch(reading):
+            yield
+
     try:
-        with evaluating(model), _followed(model, layers, progress), _Watch(reading):
-            run_without_values(model, tensors)
+        run_without_values(model, watch)
     except CANNOT_RUN as err:
         raise NoLayerOrder(f"its forward pass cannot be followed: {first_line(err)}") from err
-    return reading.first
+    return readings[-1].first
+
+
+def _owners(
+    model: nn.Module, layers: Sequence[str], tensors: Mapping[str, Tensor]
+) -> dict[int, tuple[str, int | None]]:
+    """Name and layer of each parameter, by the id of its stand-in."""
+    found: dict[int, tuple[str, int | None]] = {}
+    for name, _ in model.named_parameters():
+        layer = next((n for n, each in enumerate(layers, 1) if _is_inside(name, each)), None)
+        found[id(tensors[name])] = name, layer
+    return found
 
 
 @contextmanager
@@ -175,14 +185,37 @@ def _followed(model: nn.Module, layers: Sequence[str], progress: _Progress) -> I
             hook.remove()
 
 
-def run_without_values(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """One forward pass of a text model on stand-ins for its parameters and buffers."""
-    config: Any = model.config
+def run_without_values(
+    model: nn.Module,
+    watch: Callable[[Mapping[str, Tensor]], AbstractContextManager[None]],
+) -> None:
+    """One forward pass of a text model in evaluation mode on stand-ins for all its tensors.
+
+    Args:
+        model: On any device; its tensors are not touched.
+        watch: Gets the stand-ins by name; what it gives is entered around the pass. A pass that
+            looks at values on its way is begun again with fake tensors, which transformers
+            spares such looks; they are slower.
+    """
+    try:
+        _run(model, watch)
+    except CANNOT_RUN:
+        with FakeTensorMode():
+            _run(model, watch)
+
+
+def _run(
+    model: nn.Module, watch: Callable[[Mapping[str, Tensor]], AbstractContextManager[None]]
+) -> None:
+    tensors = stand_ins(model)
     tokens = torch.zeros(2, _TOKENS, dtype=torch.int64, device="meta")
+    config: Any = model.config
     padding = config.pad_token_id
     # transformers looks for padding in a text that comes without a mask: values are needed.
-    config.pad_token_id = None
+    # Set past the configuration's own check, which knows models that need the number.
+    object.__setattr__(config, "pad_token_id", None)
     try:
-        functional_call(model, dict(tensors), (), {"input_ids": tokens}, tie_weights=False)
+        with evaluating(model), watch(tensors):
+            functional_call(model, tensors, (), {"input_ids": tokens}, tie_weights=False)
     finally:
-        config.pad_token_id = padding
+        object.__setattr__(config, "pad_token_id", padding)
