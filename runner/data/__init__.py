@@ -7,7 +7,7 @@ data; the names that work on tensors bring torch in when they are first used.
 from typing import TYPE_CHECKING, Any
 
 from runner.data.cache import CacheEntry, cache_entries, prune_cache
-from runner.data.cleaning import Cleaning
+from runner.data.cleaning import Cleaning, clean
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Label, Labelled, Part, Source, Text, TextSource
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
@@ -15,6 +15,7 @@ from runner.data.opening import open_source
 from runner.data.pixels import load_pixels
 from runner.data.split import Split, make_split
 from runner.data.squares import INTERPOLATIONS
+from runner.data.table_files import Table, decoded, read_table
 from runner.data.text_batches import length_batches
 from runner.data.token_layout import Tokenizer
 from runner.data.tokenizing import tokenize_texts
@@ -36,13 +37,16 @@ __all__ = [
     "Part",
     "Source",
     "Split",
+    "Table",
     "Text",
     "TextSource",
     "TokenStore",
     "Tokenizer",
     "Transform",
     "cache_entries",
+    "clean",
     "data_fingerprint",
+    "decoded",
     "describe_change",
     "eval_batch",
     "length_batches",
@@ -51,6 +55,7 @@ __all__ = [
     "manifest_of",
     "open_source",
     "prune_cache",
+    "read_table",
     "tokenize_texts",
     "train_batch",
 ]

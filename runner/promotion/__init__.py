@@ -1,9 +1,27 @@
 """From a trial to a served model: test-set evaluation, the gate, the registry, prediction.
 
-Importing this room imports torch and timm.
+Cheap to import: what needs torch and MLflow is imported on first use.
 """
 
-from runner.promotion.predicting import predict_images
-from runner.promotion.promote import Promotion, promote
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Promotion", "predict_images", "promote"]
+if TYPE_CHECKING:
+    from runner.promotion.inputs import InputFile
+    from runner.promotion.predicting import predict
+    from runner.promotion.promote import Promotion, promote
+
+_HEAVY = {
+    "InputFile": "inputs",
+    "Promotion": "promote",
+    "predict": "predicting",
+    "promote": "promote",
+}
+
+__all__ = ["InputFile", "Promotion", "predict", "promote"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HEAVY:
+        return getattr(import_module(f"runner.promotion.{_HEAVY[name]}"), name)
+    raise AttributeError(f"module 'runner.promotion' has no attribute {name!r}")

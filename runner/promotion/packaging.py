@@ -1,67 +1,49 @@
-"""A trained image classifier as an MLflow model that needs torch and timm, and nothing of ours."""
+"""A trained model in MLflow, which needs its libraries there and nothing of ours.
 
-import io
+What every served model has in common; `image_packaging` and `text_packaging` say the rest.
+"""
+
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
-from PIL import Image
-from safetensors.torch import save_file
-from torch import Tensor
-
-from runner.models import InputSpec, plain_architecture
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
-_CODE = Path(__file__).parent / "served_image_model.py"
-_REQUIRED = ("torch", "timm", "safetensors", "pillow", "numpy", "pandas")
 _MODEL_NAME = "model"
 _PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 @dataclass(frozen=True)
-class ImageModel:
-    """Everything a classifier needs to answer, apart from its weights.
+class ServedModel:
+    """A model that plain MLflow can serve.
 
     Attributes:
-        name: Model name, with or without a tag.
-        arguments: Extra constructor arguments it was built with.
-        classes: Names of its outputs, in order.
-        input: Size, normalisation and interpolation of its input.
-        resolution: Side in pixels of the square an image is scaled to before the centre crop.
+        code: The file that MLflow keeps a copy of and runs.
+        write: Writes the model's artifacts into a folder, and gives the path of each by its name.
+        signature: What it takes and gives.
+        example: Rows it can answer; MLflow keeps them with the model.
+        imports: Distributions that the code imports.
     """
 
-    name: str
-    arguments: Mapping[str, Any]
-    classes: Sequence[str]
-    input: InputSpec
-    resolution: int
-
-    def description(self) -> dict[str, Any]:
-        """What the served model reads as model.json."""
-        name, arguments = plain_architecture(self.name, self.arguments)
-        return {
-            "timm_name": name,
-            "arguments": arguments,
-            "classes": list(self.classes),
-            "input": asdict(self.input),
-            "resolution": self.resolution,
-        }
+    code: Path
+    write: Callable[[Path], Mapping[str, Path]]
+    signature: "ModelSignature"
+    example: "pd.DataFrame"
+    imports: Sequence[str]
 
 
 @dataclass(frozen=True)
-class LoggedImageModel:
+class LoggedModel:
     """A model in MLflow.
 
     Attributes:
@@ -80,20 +62,18 @@ class LoggedImageModel:
         return f"models:/{self.model_id}"
 
 
-def log_image_model(
+def log_model(
     client: "MlflowClient",
-    model: ImageModel,
+    model: ServedModel,
     *,
-    state: Mapping[str, Tensor],
     run_id: str,
     tags: Mapping[str, str] | None = None,
-) -> LoggedImageModel:
-    """Logs a classifier to a run of MLflow, through this client alone; no run becomes active.
+) -> LoggedModel:
+    """Logs a model to a run of MLflow, through this client alone; no run becomes active.
 
     Args:
         client: On the tracking store that has the run.
         model: What it is.
-        state: Its parameters and buffers by name.
         run_id: The trial's run.
         tags: Tags of the logged model.
     Raises:
@@ -117,18 +97,18 @@ def log_image_model(
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:
-            save_image_model(Path(folder, "model"), model, state=state, card=card)
+            save_model(Path(folder, "model"), model, card=card)
             client.log_model_artifacts(logged.model_id, str(Path(folder, "model")))
         status = LoggedModelStatus.READY
     finally:
         client.finalize_logged_model(logged.model_id, status)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return LoggedImageModel(logged.model_id, logged.artifact_location, run_id)
+    return LoggedModel(logged.model_id, logged.artifact_location, run_id)
 
 
-def register_image_model(
+def register_model(
     client: "MlflowClient",
-    logged: LoggedImageModel,
+    logged: LoggedModel,
     *,
     name: str,
     tags: Mapping[str, str] | None = None,
@@ -168,71 +148,35 @@ def _link_version(client: "MlflowClient", model_id: str, version: dict[str, str]
         client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: noted})
 
 
-def save_image_model(
-    path: Path, model: ImageModel, *, state: Mapping[str, Tensor], card: Any = None
-) -> None:
-    """Writes a classifier as an MLflow model folder.
+def save_model(path: Path, model: ServedModel, *, card: Any = None) -> None:
+    """Writes a model as an MLflow model folder.
 
     Args:
         path: The folder; must not exist.
         model: What it is.
-        state: Its parameters and buffers by name.
         card: The MLflow `Model` that names its run; a fresh one by default.
     """
     import mlflow.pyfunc
 
     # "Validating input example ...": news for nobody.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
-        weights, description = Path(folder, "weights.safetensors"), Path(folder, "model.json")
-        save_file({name: _plain(tensor) for name, tensor in state.items()}, weights)
-        description.write_text(json.dumps(model.description(), indent=2), "utf-8")
-        with _without_progress_bars():
-            mlflow.pyfunc.save_model(
-                str(path),
-                python_model=str(_CODE),
-                artifacts={"weights": str(weights), "model": str(description)},
-                signature=image_signature(model.classes),
-                input_example=_example(model.input.size),
-                pip_requirements=requirements(),
-                mlflow_model=card,
-            )
+    with tempfile.TemporaryDirectory() as folder, _without_progress_bars():
+        artifacts = model.write(Path(folder))
+        mlflow.pyfunc.save_model(
+            str(path),
+            python_model=str(model.code),
+            artifacts={name: str(artifact) for name, artifact in artifacts.items()},
+            signature=model.signature,
+            input_example=model.example,
+            pip_requirements=requirements(model.imports),
+            mlflow_model=card,
+        )
 
 
-def image_signature(classes: Sequence[str]) -> "ModelSignature":
-    """What the served model takes and gives: encoded images in, probabilities out."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-
-    from runner.promotion.served_image_model import DEFAULT_BATCH_SIZE, class_column
-
-    columns = [ColSpec(DataType.string, "label"), ColSpec(DataType.double, "probability")]
-    columns += [ColSpec(DataType.double, class_column(name)) for name in classes]
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary, "image")]),
-        outputs=Schema([*columns]),
-        params=ParamSchema(
-            [
-                ParamSpec("top_k", DataType.long, 1),
-                ParamSpec("batch_size", DataType.long, DEFAULT_BATCH_SIZE),
-            ]
-        ),
-    )
-
-
-def requirements() -> list[str]:
-    """What the served model imports, at the versions installed here."""
+def requirements(imports: Sequence[str]) -> list[str]:
+    """Distributions at the versions installed here."""
     # A local part such as +cu128 names a build that package indexes do not have.
-    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in _REQUIRED]
-
-
-def _example(size: int) -> "pd.DataFrame":
-    """One grey image: MLflow keeps it, and the request that serving expects, with the model."""
-    import pandas as pd
-
-    encoded = io.BytesIO()
-    Image.new("RGB", (size, size), (128, 128, 128)).save(encoded, "PNG")
-    return pd.DataFrame({"image": [encoded.getvalue()]})
+    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in imports]
 
 
 @contextmanager
@@ -246,8 +190,3 @@ def _without_progress_bars() -> Iterator[None]:
         del os.environ[_PROGRESS_BARS]
         if before is not None:
             os.environ[_PROGRESS_BARS] = before
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    """A copy of its own on the CPU: safetensors refuses tensors that share memory."""
-    return tensor.detach().to(torch.device("cpu"), copy=True).contiguous()

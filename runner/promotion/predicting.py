@@ -1,55 +1,55 @@
-"""Predicting images with a registered model, any MLflow model URI, or any trial of a study."""
+"""Predicting with a registered model, any MLflow model URI, or any trial of a study."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from runner.errors import DataError, NotFound
+from runner.errors import NotFound
 from runner.experiment import Store
-from runner.promotion.packaging import save_image_model
-from runner.promotion.promote import image_model_of
+from runner.promotion.asking import answers_of
+from runner.promotion.inputs import Example, InputFile
+from runner.promotion.packaging import save_model
+from runner.promotion.served import served_model_of
 from runner.promotion.weights import get_candidate
 from runner.study import read_study
 from runner.tracking import Tracking, connect
-from runner.trial import Bench, load_weights_file
+from runner.trial import Bench
 
 Say = Callable[[str], None]
 
 
-def predict_images(
+def predict(
     store: Store,
     model: str,
-    images: Sequence[str | Path],
+    inputs: Sequence[Example] | InputFile,
     *,
     trial: int | None = None,
     uri: str | None = None,
     say: Say = print,
 ) -> list[dict[str, Any]]:
-    """Predictions, one row an image, in the order given.
+    """Predictions, one row an example, in the order given.
 
     Args:
         store: The folder of local results.
         model: A registered model's name (its champion), a `models:/` or `runs:/` URI, or, with
             `trial`, a study.
-        images: Image files.
+        inputs: Image files, or texts (from Python also pairs of texts, and lists of words),
+            whichever the model takes; or a file of them.
         trial: A trial of the study, promoted or not; trained again if its weights were not kept.
         uri: Tracking address; None for the study's, or else the usual one.
         say: Takes lines of news.
     Returns:
-        Rows with `image`, `label`, `probability` and the probability of every class.
+        Rows with what was given (`image`, `text`, `pair`, `tokens`) and the model's answer.
     Raises:
-        DataError: If a file is not there or is no image; it is named.
+        DataError: If an example cannot be used; names it, with the file and its row.
         NotFound: If there is no such model, study or trial.
     """
-    missing = [str(path) for path in images if not Path(path).is_file()]
-    if missing:
-        raise DataError(f"no such image file: {', '.join(missing)}")
     if trial is None:
         loaded = _load_registered(connect(uri, store), model)
     else:
         loaded = _load_trial(store, uri, model, trial, say)
-    return _rows(loaded, images)
+    return answers_of(loaded, inputs, name=model)
 
 
 def _load_registered(tracking: Tracking, model: str) -> Any:
@@ -101,21 +101,6 @@ def _load_trial(store: Store, uri: str | None, study: str, trial: int, say: Say)
     record = read_study(store, study)
     tracking = connect(uri or record.attributes["experiment"]["tracking"]["uri"], store)
     candidate = get_candidate(store, tracking, record, trial, say=say)
-    model = image_model_of(candidate, Bench(candidate.experiment, store))
     folder = Path(mkdtemp("-model")) / "model"
-    save_image_model(folder, model, state=load_weights_file(candidate.weights))
+    save_model(folder, served_model_of(candidate, Bench(candidate.experiment, store)))
     return mlflow.pyfunc.load_model(str(folder))
-
-
-def _rows(loaded: Any, images: Sequence[str | Path]) -> list[dict[str, Any]]:
-    import pandas as pd
-    from mlflow.exceptions import MlflowException
-
-    frame = pd.DataFrame({"image": [Path(path).read_bytes() for path in images]})
-    try:
-        answers = loaded.predict(frame)
-    except MlflowException as error:
-        names = ", ".join(f"row {row} is {path}" for row, path in enumerate(images))
-        raise DataError(f"{error.message} ({names})") from error
-    records: list[dict[str, Any]] = answers.to_dict("records")
-    return [{**record, "image": str(path)} for path, record in zip(images, records, strict=True)]

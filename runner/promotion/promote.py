@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from runner.errors import NotFound, PromotionRefused
 from runner.experiment import Store
-from runner.models import InputSpec, arguments_for_size
 from runner.promotion.evaluation import evaluate_on_test
 from runner.promotion.gate import (
     Champion,
@@ -17,12 +16,13 @@ from runner.promotion.gate import (
     require_same_split,
 )
 from runner.promotion.looks import TAG_SPLIT, begin_look, count_looks, end_look, read_look
-from runner.promotion.packaging import ImageModel, log_image_model, register_image_model
+from runner.promotion.packaging import log_model, register_model
+from runner.promotion.served import served_model_of
 from runner.promotion.weights import Candidate, get_candidate
 from runner.report import value_text
 from runner.study import read_study
 from runner.tracking import Tracking, connect
-from runner.trial import Bench, load_weights_file
+from runner.trial import Bench
 
 Say = Callable[[str], None]
 TAG_LOOK = "runner.look"
@@ -173,26 +173,6 @@ def _say_result(
     say(f"this test split has been looked at {looks} {'time' if looks == 1 else 'times'}")
 
 
-def image_model_of(candidate: Candidate, bench: Bench) -> ImageModel:
-    """What a candidate's served model needs besides its weights."""
-    asked, transform = candidate.experiment.model, bench.transform
-    return ImageModel(
-        name=asked.name,
-        arguments=arguments_for_size(
-            asked.name, asked.arguments, image_size=candidate.experiment.data.image_size
-        ),
-        classes=bench.source.classes,
-        input=InputSpec(
-            size=transform.size,
-            mean=transform.mean,
-            std=transform.std,
-            interpolation=transform.interpolation,
-            crop_fraction=transform.crop_fraction,
-        ),
-        resolution=transform.resolution,
-    )
-
-
 def _register(
     tracking: Tracking,
     candidate: Candidate,
@@ -210,13 +190,8 @@ def _register(
         f"runner.test_{evaluation.metric}": repr(evaluation.value),
     }
     with tracking.answering():
-        logged = log_image_model(
-            tracking.client,
-            image_model_of(candidate, bench),
-            state=load_weights_file(candidate.weights),
-            run_id=candidate.run_id,
-            tags=tags,
-        )
-        version = register_image_model(tracking.client, logged, name=name, tags=tags)
+        model = served_model_of(candidate, bench)
+        logged = log_model(tracking.client, model, run_id=candidate.run_id, tags=tags)
+        version = register_model(tracking.client, logged, name=name, tags=tags)
         tracking.client.set_registered_model_alias(name, alias, version)
     return version

@@ -1,13 +1,17 @@
-"""An image classifier served by plain MLflow: this file, weights and a description, nothing else.
+"""A model of images served by plain MLflow: this file, weights and a description, nothing else.
 
 MLflow keeps a copy of this file beside the weights ("models from code") and runs it wherever the
 model is loaded, so it may import only what the model's own requirements name. How an image becomes
-pixels is therefore written here a second time; a test holds it against the training code.
+pixels, and an answer a table, is therefore written here a second time; tests hold it against the
+training code and against the served text model.
 
 Input: a column `image` of encoded image files, as bytes or as base64 text (JSON knows no bytes).
-Output: `label`, `probability`, and the probability of each class in a column named after it.
-Parameters: `top_k` adds `label_2`, `probability_2`, ... up to that rank; `batch_size` is how many
-images go through the network at once.
+Output by kind: one class: `label`, `probability`, and the probability of each class in a column
+named after it; several: `labels`, joined by ", ", and such a column for each; a number:
+`prediction`.
+Parameters: `batch_size` is how many images go through the network at once; one class: `top_k` adds
+`label_2`, `probability_2`, ... up to that rank; several: `threshold` is the probability from which
+a label holds.
 """
 
 import base64
@@ -29,7 +33,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 DEFAULT_BATCH_SIZE = 32
-RESERVED_COLUMNS = ("label", "probability")
+DEFAULT_THRESHOLD = 0.5
+RESERVED_COLUMNS = ("label", "probability", "labels", "image", "text", "pair", "tokens")
+RESERVED_BEGINNINGS = ("label_", "probability_")
 _DRAFT_MARGIN = 2  # a reduced JPEG keeps twice the side asked for, so the resize hides it
 _HAS_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _RESAMPLING = {
@@ -39,18 +45,18 @@ _RESAMPLING = {
 }
 
 
-class ImageClassifier(PythonModel):
-    """A fine-tuned timm classifier that takes encoded images."""
+class ImageModel(PythonModel):
+    """A fine-tuned timm model that takes encoded images."""
 
     def load_context(self, context: Any) -> None:
         """Builds the network and loads its weights from the model's artifacts."""
         self.spec = json.loads(Path(context.artifacts["model"]).read_text("utf-8"))
-        self.classes: list[str] = self.spec["classes"]
+        self.outputs = max(1, len(self.spec["classes"]))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network = timm.create_model(
             self.spec["timm_name"],
             pretrained=False,
-            num_classes=len(self.classes),
+            num_classes=self.outputs,
             **self.spec["arguments"],
         )
         network.load_state_dict(load_file(context.artifacts["weights"]))
@@ -62,7 +68,7 @@ class ImageClassifier(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """The class probabilities of each image, one row an image, in the order given.
+        """The answer to each image, one row an image, in the order given.
 
         Raises:
             MlflowException: If a row holds no readable image; the message names the row.
@@ -71,29 +77,42 @@ class ImageClassifier(PythonModel):
         images = list(model_input["image"])
         size = max(1, int(settings.get("batch_size", DEFAULT_BATCH_SIZE)))
         parts = [
-            self._probabilities(images[start : start + size], first_row=start)
+            self._logits(images[start : start + size], first_row=start)
             for start in range(0, len(images), size)
         ]
-        probabilities = np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
-        top_k = min(int(settings.get("top_k", 1)), len(self.classes))
-        return table(probabilities, self.classes, top_k=top_k, index=model_input.index)
+        outputs = torch.cat(parts) if parts else torch.empty(0, self.outputs)
+        return answer_table(outputs, self.spec, settings, index=model_input.index)
 
-    def _probabilities(self, images: list[Any], *, first_row: int) -> np.ndarray:
+    def _logits(self, images: list[Any], *, first_row: int) -> Tensor:
         squares = [
             square(value, row=first_row + offset, spec=self.spec)
             for offset, value in enumerate(images)
         ]
         batch = network_input(np.stack(squares), spec=self.spec).to(self.device)
         with torch.inference_mode():
-            logits = self.network(batch).float()
-        probabilities: np.ndarray = logits.softmax(dim=1).cpu().numpy().astype(np.float64)
-        return probabilities
+            logits: Tensor = self.network(batch).float().cpu()
+        return logits
 
 
-def table(
-    probabilities: np.ndarray, classes: list[str], *, top_k: int, index: pd.Index
+def answer_table(
+    outputs: Tensor, spec: dict[str, Any], settings: dict[str, Any], *, index: pd.Index
 ) -> pd.DataFrame:
-    """Labels and probabilities as columns; probabilities is float64 [B, C]."""
+    """The network's outputs, float32 [B, C], in the words and units people know."""
+    if spec["kind"] == "number":
+        values = outputs[:, 0].double().numpy() * spec["std"] + spec["mean"]
+        return pd.DataFrame({"prediction": values}, index=index)
+    classes = spec["classes"]
+    if spec["kind"] == "classes":
+        threshold = float(settings.get("threshold", DEFAULT_THRESHOLD))
+        return labels_table(outputs.sigmoid().double().numpy(), classes, threshold, index=index)
+    top_k = min(int(settings.get("top_k", 1)), len(classes))
+    return label_table(outputs.softmax(dim=1).double().numpy(), classes, top_k, index=index)
+
+
+def label_table(
+    probabilities: np.ndarray, classes: list[str], top_k: int, *, index: pd.Index
+) -> pd.DataFrame:
+    """The likeliest label of each row, and all probabilities; float64 [B, C] in."""
     order = np.argsort(-probabilities, axis=1, kind="stable")
     rows = np.arange(len(probabilities))
     columns: dict[str, Any] = {}
@@ -107,10 +126,22 @@ def table(
     return pd.DataFrame(columns, index=index)
 
 
+def labels_table(
+    probabilities: np.ndarray, classes: list[str], threshold: float, *, index: pd.Index
+) -> pd.DataFrame:
+    """Every label that is likely enough in each row, and all probabilities; float64 [B, C] in."""
+    held = probabilities >= threshold
+    joined = [", ".join(np.asarray(classes, dtype=object)[row]) for row in held]
+    columns: dict[str, Any] = {"labels": pd.Series(joined, dtype=object, index=index)}
+    for position, name in enumerate(classes):
+        columns[class_column(name)] = probabilities[:, position]
+    return pd.DataFrame(columns, index=index)
+
+
 def class_column(name: str) -> str:
     """The column of a class: its name, unless that would hide another column."""
-    taken = name.startswith(tuple(f"{reserved}_" for reserved in RESERVED_COLUMNS))
-    return f"class {name}" if taken or name in RESERVED_COLUMNS else name
+    is_taken = name in RESERVED_COLUMNS or name.startswith(RESERVED_BEGINNINGS)
+    return f"class {name}" if is_taken else name
 
 
 def square(value: Any, *, row: int, spec: dict[str, Any]) -> np.ndarray:
@@ -234,4 +265,4 @@ def network_input(squares: np.ndarray, *, spec: dict[str, Any]) -> Tensor:
     return pixels.sub_(mean).div_(std)
 
 
-mlflow.models.set_model(ImageClassifier())
+mlflow.models.set_model(ImageModel())

@@ -142,7 +142,7 @@ def test_quality_interval_of_numbers_is_a_positive_error_in_their_units():
 
     assert interval.name == "mean absolute error"
     assert interval.low < interval.value == 15000 < interval.high
-    assert str(interval).startswith("mean absolute error 1.5e+04 (95 % interval 1.4")
+    assert str(interval).startswith("mean absolute error 15000 (95 % interval 14")
 
 
 @pytest.mark.parametrize("labels", LabelKind)

@@ -15,10 +15,12 @@ from mlflow.exceptions import MlflowException
 from PIL import Image, ImageFilter
 
 from runner.data import Transform, eval_batch, load_pixels, open_source
-from runner.experiment import FolderData
+from runner.experiment import FolderData, LabelKind
 from runner.models import InputSpec, build_model
 from runner.promotion import served_image_model as served
-from runner.promotion.packaging import ImageModel, image_signature, save_image_model
+from runner.promotion.answers import Answers
+from runner.promotion.image_packaging import ImageModel, serve_images
+from runner.promotion.packaging import save_model
 
 _CLASSES = ("ape", "bee", "cat")
 _TRANSFORM = Transform(
@@ -142,24 +144,20 @@ def test_pixels_of_odd_images_are_those_of_training(
     assert torch.equal(served.network_input(np.stack(squares), spec=spec), trained)
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a small packaged model."""
-    folder = tmp_path_factory.mktemp("packaged") / "model"
-    network = build_model(
+def _network(outputs: int) -> Any:
+    return build_model(
         "test_resnet",
-        num_classes=len(_CLASSES),
+        num_classes=outputs,
         weights=None,
         arguments={},
         dropout=0.0,
         drop_path=0.0,
         seed=0,
-    )
-    save_image_model(folder, _image_model(), state=network.state_dict())
-    return folder
+    ).eval()
 
 
-def _image_model() -> ImageModel:
+def _loaded(folder: Path, answers: Answers) -> Any:
+    """A small packaged model, loaded by MLflow."""
     wanted = InputSpec(
         size=_TRANSFORM.size,
         mean=_TRANSFORM.mean,
@@ -167,12 +165,23 @@ def _image_model() -> ImageModel:
         interpolation=_TRANSFORM.interpolation,
         crop_fraction=_TRANSFORM.crop_fraction,
     )
-    return ImageModel("test_resnet", {}, _CLASSES, wanted, _TRANSFORM.resolution)
+    model = ImageModel("test_resnet", {}, answers, wanted, _TRANSFORM.resolution)
+    state = _network(max(1, len(answers.classes))).state_dict()
+    save_model(folder / "model", serve_images(model, state))
+    return mlflow.pyfunc.load_model(str(folder / "model"))
+
+
+def _logits(outputs: int, encoded: bytes) -> np.ndarray:
+    pixels = _TRANSFORM.square(Image.open(io.BytesIO(encoded)).convert("RGB"))
+    with torch.no_grad():
+        batch = eval_batch(torch.tensor(pixels)[None], transform=_TRANSFORM)
+        logits: np.ndarray = _network(outputs)(batch)[0].numpy()
+    return logits
 
 
 @pytest.fixture(scope="module")
-def model(saved: Path) -> Any:
-    return mlflow.pyfunc.load_model(str(saved))
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return _loaded(tmp_path_factory.mktemp("packaged"), Answers(LabelKind.CLASS, _CLASSES))
 
 
 def _table(*images: object) -> pd.DataFrame:
@@ -181,24 +190,40 @@ def _table(*images: object) -> pd.DataFrame:
 
 def test_predict_gives_what_the_network_gives(model: Any) -> None:
     encoded = _ODD["wide.jpg"]()
-    network = build_model(
-        "test_resnet",
-        num_classes=3,
-        weights=None,
-        arguments={},
-        dropout=0.0,
-        drop_path=0.0,
-        seed=0,
-    ).eval()
-    pixels = _TRANSFORM.square(Image.open(io.BytesIO(encoded)).convert("RGB"))
-    with torch.no_grad():
-        logits = network(eval_batch(torch.tensor(pixels)[None], transform=_TRANSFORM))
-    expected = logits.softmax(dim=1)[0].numpy()
+    expected = torch.from_numpy(_logits(3, encoded)).softmax(dim=0).numpy()
     answer = model.predict(_table(encoded)).iloc[0]
     assert list(answer.index) == ["label", "probability", *_CLASSES]
     assert np.allclose(answer[list(_CLASSES)].astype(float), expected, atol=1e-6)
     assert answer["label"] == _CLASSES[int(expected.argmax())]
     assert answer["probability"] == answer[answer["label"]]
+
+
+def test_predict_several_labels_from_a_threshold(tmp_path: Path) -> None:
+    served_labels = _loaded(tmp_path, Answers(LabelKind.CLASSES, _CLASSES))
+    images = [_ODD[name]() for name in ("wide.jpg", "tall.png")]
+    expected = np.stack([1 / (1 + np.exp(-_logits(3, image))) for image in images])
+    answers = served_labels.predict(_table(*images))
+    assert list(answers.columns) == ["labels", *_CLASSES]
+    assert np.allclose(answers[list(_CLASSES)], expected, atol=1e-6)
+    middle = float(np.median(expected))
+    held = served_labels.predict(_table(*images), params={"threshold": middle - 1e-6})
+    wanted = [
+        ", ".join(name for name, share in zip(_CLASSES, row, strict=True) if share > middle - 1e-6)
+        for row in expected
+    ]
+    assert list(held["labels"]) == wanted
+    assert sum(labels.count(",") + 1 for labels in wanted if labels) in (3, 4)
+
+
+def test_predict_numbers_are_in_their_own_units(tmp_path: Path) -> None:
+    served_numbers = _loaded(tmp_path, Answers(LabelKind.NUMBER, (), mean=1950.0, std=12.5))
+    encoded = _ODD["wide.jpg"]()
+    answer = served_numbers.predict(_table(encoded))
+    assert list(answer.columns) == ["prediction"]
+    expected = float(_logits(1, encoded)[0]) * 12.5 + 1950.0
+    assert answer["prediction"][0] == pytest.approx(expected, abs=1e-4)
+    assert answer["prediction"][0] != 1950.0
+    assert len(served_numbers.predict(_table())) == 0
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
@@ -264,14 +289,14 @@ def test_predict_a_broken_row_is_named_with_its_reason(
 
 @pytest.mark.parametrize(
     ("name", "column"),
-    [("cat", "cat"), ("label", "class label"), ("probability_2", "class probability_2")],
+    [
+        ("cat", "cat"),
+        ("label", "class label"),
+        ("probability_2", "class probability_2"),
+        ("image", "class image"),
+        ("labels", "class labels"),
+        ("labelled", "labelled"),
+    ],
 )
 def test_class_column_never_hides_another(name: str, column: str) -> None:
     assert served.class_column(name) == column
-
-
-def test_image_signature_names_image_classes_and_parameters() -> None:
-    signature = image_signature(("cat", "label"))
-    assert signature.inputs.input_names() == ["image"]
-    assert signature.outputs.input_names() == ["label", "probability", "cat", "class label"]
-    assert [each.name for each in signature.params.params] == ["top_k", "batch_size"]
