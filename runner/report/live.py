@@ -43,7 +43,7 @@ class Goal:
 class _Running:
     trial: TrialRecord
     lease: Lease
-    epochs: int
+    epochs: int | None
     epoch: int = 0
     value: float | None = None
 
@@ -59,7 +59,7 @@ class Progress:
     started_s: float = field(default_factory=time.monotonic)
     _durations_s: list[float] = field(default_factory=list)
 
-    def began(self, trial: TrialRecord, lease: Lease, epochs: int) -> None:
+    def began(self, trial: TrialRecord, lease: Lease, epochs: int | None) -> None:
         """See `Listener.began`."""
         self.running[trial.number] = _Running(trial, lease, epochs)
         self.slots = max(self.slots, len(self.running))
@@ -120,7 +120,7 @@ class PlainView:
         """Nothing to draw."""
         yield
 
-    def began(self, trial: TrialRecord, lease: Lease, epochs: int) -> None:
+    def began(self, trial: TrialRecord, lease: Lease, epochs: int | None) -> None:
         """See `Listener.began`."""
         self._progress.began(trial, lease, epochs)
         verb = "goes on" if trial.attempt else "begins"
@@ -154,7 +154,7 @@ class LiveView:
         with self._lock:
             self._progress.remember(trials)
 
-    def began(self, trial: TrialRecord, lease: Lease, epochs: int) -> None:
+    def began(self, trial: TrialRecord, lease: Lease, epochs: int | None) -> None:
         """See `Listener.began`."""
         with self._lock:
             self._progress.began(trial, lease, epochs)
@@ -218,7 +218,7 @@ def _slots(progress: Progress) -> Any:
         table.add_row(
             f"{running.lease.slot} ({running.lease.devices[0]})",
             str(running.trial.number),
-            f"{running.epoch}/{running.epochs}",
+            f"{running.epoch}/{running.epochs or '?'}",
             value,
             short(running.trial.params),
         )
