@@ -36,10 +36,12 @@ def predicted_against_actual(
     pairs = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
     figure = empty_figure(10.6, 5.2, title)
+    if not len(pairs):
+        figure.text(0.5, 0.5, "no prediction is a finite number", ha="center", color=BAD)
+        return figure
     grid = figure.add_gridspec(1, 2, width_ratios=[1.12, 1])
-    if len(pairs):
-        _draw_scatter(figure.add_subplot(grid[0]), pairs, metrics or {})
-        _draw_residuals(figure.add_subplot(grid[1]), pairs[:, 1] - pairs[:, 0])
+    _draw_scatter(figure.add_subplot(grid[0]), pairs, metrics or {})
+    _draw_residuals(figure.add_subplot(grid[1]), pairs[:, 1] - pairs[:, 0])
     return figure
 
 

@@ -55,7 +55,9 @@ def test_predicted_against_actual_leaves_out_what_is_no_number():
 
 
 def test_predicted_against_actual_of_nothing_and_of_a_constant_do_not_fail():
-    assert predicted_against_actual([[1.0, None]]).axes == []
+    nothing = predicted_against_actual([[1.0, None]])
+    assert nothing.axes == []
+    assert nothing.texts[0].get_text() == "no prediction is a finite number"
     scatter, _ = predicted_against_actual([[2.0, 2.0]] * 3).axes
     low, high = scatter.get_xlim()
     assert low < 2.0 < high
