@@ -18,6 +18,9 @@ from runner.experiment import LabelKind
 _DOCUMENT = "-DOCSTART-"
 _SPACES = re.compile("[ \t]+")
 
+Line = tuple[int, list[str]]
+"""Number of a line, from 1, and its fields."""
+
 
 @dataclass(frozen=True)
 class ConllFields:
@@ -75,26 +78,30 @@ def read_sentences(path: Path, fields: ConllFields) -> list[Sentence]:
         DataSettingError: If its lines have no such field.
         DataError: If a line has another number of fields than the first, or an empty one.
     """
-    sentences, width = [], 0
-    for block in _blocks(decoded(path)):
-        if not width:
-            if all(cells[0] == "#" for _, cells in block):
-                continue
-            width = _width(path, block, fields)
-        while block and block[0][1][0] == "#" and len(block[0][1]) != width:
+    blocks = list(_blocks(decoded(path)))
+    if not blocks:
+        return []
+    plain = (line for block in blocks for line in block if not _is_marked(line[1]))
+    width = _width(path, next(plain, blocks[0][0]), fields)
+    sentences = []
+    for block in blocks:
+        while block and _is_marked(block[0][1]) and len(block[0][1]) != width:
             del block[0]
         if block:
             sentences.append(_sentence(path, block, width, fields))
     return sentences
 
 
-def _blocks(text: str) -> Iterator[list[tuple[int, list[str]]]]:
-    """Runs of lines between blank ones, each line as its number and fields."""
-    block: list[tuple[int, list[str]]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.rstrip("\r")
+def _blocks(text: str) -> Iterator[list[Line]]:
+    """Runs of lines between blank ones."""
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    # One line with a tab that is no comment, and fields are what stands between tabs.
+    has_tabs = any("\t" in line and not line.startswith("#") for line in lines)
+    block: list[Line] = []
+    for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith(_DOCUMENT):
-            block.append((number, _fields(line)))
+            cells = line.split("\t") if has_tabs else _SPACES.split(line.strip(" \t"))
+            block.append((number, cells))
         elif block:
             yield block
             block = []
@@ -102,32 +109,30 @@ def _blocks(text: str) -> Iterator[list[tuple[int, list[str]]]]:
         yield block
 
 
-def _fields(line: str) -> list[str]:
-    """Fields between tabs, if there are any; else between spaces."""
-    return line.split("\t") if "\t" in line else _SPACES.split(line.strip(" "))
+def _is_marked(cells: list[str]) -> bool:
+    """Whether a line may be a comment; it may as well be the word "#"."""
+    return cells[0] == "#" or cells[0].startswith("# ")
 
 
-def _width(path: Path, block: list[tuple[int, list[str]]], fields: ConllFields) -> int:
-    """The number of fields of a word's line, as the last of the first sentence has it."""
-    number, cells = block[-1]
+def _width(path: Path, first: Line, fields: ConllFields) -> int:
+    """The number of fields of a word's line, as the first of the file has it."""
+    number, cells = first
     width = len(cells)
     for key, field in (("data.token_column", fields.token), ("data.tag_column", fields.tag)):
         if not -width <= field < width:
-            rule = f"line {number} of {path} has {counted(width, 'field')}, numbered from 0"
+            rule = f"{path}, line {number}: {counted(width, 'field')}, numbered from 0"
             raise DataSettingError(key, f"{rule}: {shown(cells)}", seen=str(field))
     if fields.token % width == fields.tag % width:
-        rule = f"words and tags are the same field; line {number} of {path} is {shown(cells)}"
+        rule = f"words and tags are the same field; {path}, line {number}: {shown(cells)}"
         raise DataSettingError("data.tag_column", rule, seen=str(fields.tag))
     return width
 
 
-def _sentence(
-    path: Path, block: list[tuple[int, list[str]]], width: int, fields: ConllFields
-) -> Sentence:
+def _sentence(path: Path, block: list[Line], width: int, fields: ConllFields) -> Sentence:
     for number, cells in block:
         if len(cells) != width:
             raise DataError(
-                f"{path}, line {number}: {counted(len(cells), 'field')} where the first sentence "
+                f"{path}, line {number}: {counted(len(cells), 'field')} where the first line "
                 f"has {width}: {shown(cells)}. Each word needs its tag, and a blank line ends a "
                 "sentence"
             )

@@ -86,7 +86,7 @@ def refuse_missing_columns(
     """
     for key, name in asked:
         if name not in columns:
-            near = nearest_spelling(name, columns)
+            near = nearest_spelling(name, columns) if len(columns) > 1 else None
             hint = f"; did you mean {near!r}?" if near else _no_header_hint(columns)
             there = ", ".join(_short(column) for column in columns)
             rule = f"{title} has no such column; its columns are {there}{hint}"

@@ -1,0 +1,132 @@
+"""Reading tables of every format, and what is refused with file and line."""
+
+import pandas as pd
+import pytest
+
+from runner.data.errors import DataSettingError
+from runner.data.table_files import (
+    read_table,
+    refuse_missing_columns,
+    refuse_short_rows,
+)
+from runner.errors import DataError
+
+
+def test_csv_rows_keep_their_lines_and_the_white_space_of_cells(tmp_path):
+    (tmp_path / "t.csv").write_text("text , label\n\n one ,1\n,\ntwo,0\n")
+
+    table = read_table(tmp_path / "t.csv")
+
+    assert (table.columns, table.unit) == (("text", "label"), "line")
+    assert table.rows == ((3, ("one ", "1")), (5, ("two", "0")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("t.csv", "text,label\nä,1\n"), ("t.jsonl", '{"text": "ä", "label": "1"}\n')],
+)
+def test_byte_order_mark_is_no_part_of_the_first_name(tmp_path, encoding, name, text):
+    (tmp_path / name).write_text(text, encoding=encoding)
+
+    table = read_table(tmp_path / name)
+
+    assert table.columns == ("text", "label")
+    assert table.rows[0][1] == ("ä", "1")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+def test_text_in_another_encoding_is_refused_with_its_line(tmp_path, name):
+    (tmp_path / name).write_bytes('{"text": "fine"}\n{"text": "schön"}\n'.encode("latin-1"))
+
+    with pytest.raises(DataError, match=f"{name}, line 2: not UTF-8 text; save the file as UTF-8"):
+        read_table(tmp_path / name)
+
+
+def test_jsonl_keeps_values_and_misses_the_keys_that_a_line_lacks(tmp_path):
+    (tmp_path / "t.jsonl").write_text(
+        '{"text": "a", "label": [1, "b"]}\r\n\n{"label": null, "n": 2.5}'
+    )
+
+    table = read_table(tmp_path / "t.jsonl")
+
+    assert table.columns == ("text", "label", "n")
+    assert table.rows == ((1, ("a", [1, "b"], None)), (3, (None, None, 2.5)))
+    assert [row["n"] for _, row in table.records()] == [None, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"text": "a"}\n{"text": "b"\n', r"t.jsonl, line 2: not JSON \(Expecting"),
+        ('{"text": "a"}\n["b"]\n', r"line 2: should hold a JSON object, not \['b'\]"),
+        ('[\n{"text": "a"}\n]', r"line 1: not JSON .*; write one JSON object a line"),
+        ("\n \n", "t.jsonl is empty; each line must hold a JSON object"),
+    ],
+)
+def test_jsonl_with_a_wrong_line_is_refused_with_it(tmp_path, text, message):
+    (tmp_path / "t.jsonl").write_text(text)
+
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / "t.jsonl")
+
+
+def test_parquet_keeps_values_and_counts_rows(tmp_path):
+    pd.DataFrame({"text": ["a", None], "tags": [["O"], ["B-x", "O"]]}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+
+    table = read_table(tmp_path / "t.parquet")
+
+    assert table.unit == "row"
+    assert table.rows == ((1, ("a", ["O"])), (2, (None, ["B-x", "O"])))
+
+
+def test_parquet_that_is_none_is_refused(tmp_path):
+    (tmp_path / "t.parquet").write_text("text,label")
+
+    with pytest.raises(DataError, match="t.parquet is not a Parquet file"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_file_that_is_not_there_is_refused_with_its_key(tmp_path):
+    with pytest.raises(
+        DataSettingError, match="data.test_path: the file does not exist"
+    ) as caught:
+        read_table(tmp_path / "t.csv", key="data.test_path")
+    assert caught.value.seen == str(tmp_path / "t.csv")
+
+    with pytest.raises(DataSettingError, match="is a folder, not a file"):
+        read_table(tmp_path)
+
+
+def test_more_cells_than_columns_are_refused_with_their_line(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\nwell, well,1\n")
+
+    with pytest.raises(DataError, match=r"line 2: 3 cells, but the first line names 2 columns"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_fewer_cells_than_columns_are_refused_with_their_line(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label,group\na,1,x\nb,0\n")
+
+    with pytest.raises(DataError, match=r"t, line 3: 2 cells, but there are 3 columns \(text, l"):
+        refuse_short_rows("t", read_table(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("text", "lable"), "its columns are text, lable; did you mean 'lable'?"),
+        (("ham", "Go until jurong"), "The first line must name the columns"),
+        (("text~label",), "separate them by a comma, semicolon, tab or bar"),
+        (("x" * 200,), f"its columns are {'x' * 40}...."),
+        (("label", "text", "label"), "t.csv has two columns of this name"),
+    ],
+)
+def test_column_that_is_missing_is_refused_with_those_that_are_there(columns, message):
+    with pytest.raises(DataSettingError) as caught:
+        refuse_missing_columns("t.csv", columns, [("data.label_column", "label")])
+
+    assert (caught.value.key, caught.value.seen) == ("data.label_column", "label")
+    assert message in str(caught.value)
