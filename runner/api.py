@@ -167,8 +167,8 @@ def _view(experiment: Experiment, show: str) -> LiveView | PlainView | None:
         return None
     goal = Goal(
         experiment.name,
-        experiment.search.metric,
-        experiment.search.direction == "maximize",
+        experiment.metric,
+        experiment.direction == "maximize",
         experiment.search.trials,
         experiment.search.time_s,
     )
@@ -181,15 +181,8 @@ def _introduce(opened: Search, say: Say) -> None:
     leases = opened.leases
     each = f"{leases[0].threads} thread{'s' if leases[0].threads > 1 else ''}"
     where = f"{len(leases)} x {leases[0].devices[0]} ({each} each)"
-    say(
-        f"{record.name}:{record.folder.name}: {details['train']} training, "
-        f"{details['validation']} validation and {details['test']} test images of "
-        f"{len(details['classes'])} classes; {opened.experiment.model.name} "
-        f"({Path(opened.experiment.model.weights).name} weights); on {where}"
-    )
-    if unreadable := details["unreadable"]:
-        say(f"{len(unreadable)} images cannot be read and are left out: {', '.join(unreadable)}")
-    for note in details["split_notes"]:
+    say(f"{record.name}:{record.folder.name}: {details['summary']}; on {where}")
+    for note in details["notes"]:
         say(note)
     if done := len(record.trials()):
         say(f"continuing after {done} trials")

@@ -9,7 +9,7 @@ from runner.errors import NotFound, TrialFailed
 from runner.experiment import Experiment, Store
 from runner.study import WEIGHTS, StudyRecord, TrialRecord, choose_trial, trial_folder
 from runner.tracking import Tracking, read_trials
-from runner.trial import Attempt, FineTune, Job, Lease, Outcome, Printed, TrialSpec, run_alone
+from runner.trial import Attempt, Job, Lease, Outcome, Printed, TrialSpec, objective_for, run_alone
 
 Say = Callable[[str], None]
 # Where a search leaves the weights of its best trials in their MLflow runs.
@@ -81,7 +81,7 @@ def _make_again(store: Store, experiment: Experiment, trial: TrialRecord, *, say
     folder = Path(mkdtemp("-trial"))
     spec = TrialSpec(Attempt(trial.number, 0), dict(trial.params), trial.seed, str(folder))
     lease = Lease(0, (str(trial.notes["device"]),), int(trial.notes["threads"]))
-    ending = run_alone(FineTune(experiment, store), Job((spec,)), lease, Printed(say))
+    ending = run_alone(objective_for(experiment, store), Job((spec,)), lease, Printed(say))
     if ending.outcome is not Outcome.COMPLETE:
         raise TrialFailed(
             f"training trial {trial.number} again: {ending.outcome}: {ending.reason}"

@@ -47,7 +47,7 @@ class RunningTrial:
         key: Which attempt at which trial.
         lease: Where it runs.
         params: Its searched hyperparameters.
-        epochs: How many epochs it would train to its end.
+        epochs: How many epochs it would train to its end; None if only its code knows.
         started_s: When this attempt began, on the monotonic clock.
         reports: Its reports by epoch.
         decision: What the study wants of it.
@@ -57,7 +57,7 @@ class RunningTrial:
     key: Attempt
     lease: Lease
     params: Mapping[str, Any]
-    epochs: int
+    epochs: int | None
     started_s: float
     reports: dict[int, Report] = field(default_factory=dict)
     decision: Decision = Decision.CONTINUE
@@ -75,7 +75,7 @@ class Rules:
         first: Known-good settings that are tried first.
         trial_time_s: Hard limit of one attempt, or None.
         max_failures: Failures in a row that stop the search.
-        epochs_of: Epochs of a trial with given parameters.
+        epochs_of: Epochs of a trial with given parameters, or None.
     """
 
     metric: str
@@ -84,7 +84,7 @@ class Rules:
     first: Sequence[Mapping[str, Any]]
     trial_time_s: float | None
     max_failures: int
-    epochs_of: Callable[[Mapping[str, Any]], int]
+    epochs_of: Callable[[Mapping[str, Any]], int | None]
 
 
 class StudyFeed:
@@ -153,12 +153,14 @@ class StudyFeed:
         running = self._of(key)
         if running is None:
             return Decision.STOP
+        before = max((step for step in running.reports if step < report.step), default=0)
         running.reports[report.step] = report
         self._logbook.report(key.trial, report)
         self._listener.reported(key.trial, report)
-        value = report.metrics[f"validation/{self._rules.metric}"]
-        is_last = report.step >= running.epochs
-        if is_rung(self._rules.pruner, report.step) and not is_last:
+        value = report.metrics.get(f"validation/{self._rules.metric}")
+        is_last = running.epochs is not None and report.step >= running.epochs
+        is_at_rung = is_rung(self._rules.pruner, report.step, after=before)
+        if value is not None and is_at_rung and not is_last:
             self.record.add_rung(key.trial, report.step, value)
             self._sampling.report(key.trial, report.step, value)
             if is_pruned(self.record, key.trial, report.step):

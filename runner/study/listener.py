@@ -9,8 +9,8 @@ from runner.trial import Lease, Report
 class Listener(Protocol):
     """Hears a search's events, in the driver's own thread; must be quick."""
 
-    def began(self, trial: TrialRecord, lease: Lease, epochs: int) -> None:
-        """A trial begins or goes on; `epochs` is how many it trains if left alone."""
+    def began(self, trial: TrialRecord, lease: Lease, epochs: int | None) -> None:
+        """A trial begins or goes on; `epochs` is how many it trains if left alone, if known."""
         ...
 
     def reported(self, trial: int, report: Report) -> None:
@@ -25,7 +25,7 @@ class Listener(Protocol):
 class Silent:
     """Hears and says nothing."""
 
-    def began(self, trial: TrialRecord, lease: Lease, epochs: int) -> None:
+    def began(self, trial: TrialRecord, lease: Lease, epochs: int | None) -> None:
         """See `Listener.began`."""
 
     def reported(self, trial: int, report: Report) -> None:

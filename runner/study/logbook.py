@@ -122,7 +122,7 @@ def open_logbook(experiment: Experiment, record: StudyRecord, study_run: StudyRu
     """A study's diary; what a dead driver left behind is put right first, in both places."""
 
     def recipe_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
-        return experiment.recipe(params).model_dump(mode="json")
+        return experiment.settings(params)
 
     logbook = Logbook(
         study_run,

@@ -7,7 +7,7 @@ from runner.errors import ExperimentError, Problem
 from runner.experiment import Experiment, Store, load_experiment
 from runner.study.pruning import rungs
 from runner.study.search import longest_trial
-from runner.trial import Facts, FineTune, Lease
+from runner.trial import Facts, Lease, objective_for
 
 
 def inspect_here(experiment: Experiment, store: Store) -> Facts:
@@ -16,7 +16,7 @@ def inspect_here(experiment: Experiment, store: Store) -> Facts:
     Raises:
         ExperimentError: If it finds problems; all of them, with file and line.
     """
-    facts = FineTune(experiment, store).inspect(Lease(slot=0))
+    facts = objective_for(experiment, store).inspect(Lease(slot=0))
     if facts.findings:
         raise ExperimentError(
             experiment.problem(f.key, f.rule, seen=f.seen, allowed=f.allowed)
@@ -63,21 +63,19 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
     """A plan for people."""
     import yaml
 
-    details, asked = made["details"], made["experiment"]["search"]
+    asked = made["experiment"]["search"]
     size = made["settings_in_space"]
     counted = f", {size} different settings" if size is not None else ""
     after = ", ".join(map(str, made["rungs"]))
+    longest = made["epochs_at_most"]
+    each = f"; at most {longest} epochs each" if longest is not None else ""
     return [
         yaml.safe_dump(made["experiment"], sort_keys=False, allow_unicode=True).rstrip(),
         "",
-        f"data: {details['source']}: {details['train']} training, {details['validation']} "
-        f"validation, {details['test']} test images of {len(details['classes'])} classes, "
-        f"at {details['image_size']} px",
-        f"model: {made['experiment']['model']['name']} ({details['weights']}), "
-        f"{made['max_freeze_depth']} layer groups",
+        *made["details"]["lines"],
         f"space: {', '.join(made['space'])}{counted}",
         f"search: {made['trials']} trials by {asked['sampler']}, {len(made['first'])} given "
-        f"settings first; at most {made['epochs_at_most']} epochs each",
+        f"settings first{each}",
         f"rungs: {asked['pruner']} may stop a trial after epoch {after}"
         if made["rungs"]
         else "rungs: none; every trial runs to its end",

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 REDUCTION = 3
 
 
-def make_pruner(name: str, max_epochs: int) -> "optuna.pruners.BasePruner":
-    """Optuna's pruner of that name, for trials of at most `max_epochs` epochs.
+def make_pruner(name: str, max_epochs: int | None) -> "optuna.pruners.BasePruner":
+    """Optuna's pruner of that name, for trials of at most `max_epochs` epochs (None: unknown).
 
     Every resource is given: Optuna's "auto" would be guessed from the first finished trial and
     forgotten with the process.
@@ -25,7 +25,7 @@ def make_pruner(name: str, max_epochs: int) -> "optuna.pruners.BasePruner":
         return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
-    if name == "hyperband":
+    if name == "hyperband" and max_epochs is not None:
         return pruners.HyperbandPruner(
             min_resource=1, max_resource=max_epochs, reduction_factor=REDUCTION
         )
@@ -51,21 +51,32 @@ def is_pruned(record: StudyRecord, number: int, step: int) -> bool:
     return is_weak
 
 
-def is_rung(pruner: str, epoch: int) -> bool:
+def is_rung(pruner: str, epoch: int, *, after: int | None = None) -> bool:
     """Whether a trial may stop after this epoch (counted from 1).
 
     The halving pruners look after 1, 3, 9, ... epochs, the median pruner after every one.
+
+    Args:
+        pruner: Its name.
+        epoch: The epoch that was reported.
+        after: The one reported before it. An objective of one's own may report every 100 steps:
+            it is at a rung when it has passed one since. None: the epoch before this one.
     """
     if pruner == "none":
         return False
     if pruner == "median":
         return True
     rung = 1
-    while rung < epoch:
+    while rung <= (epoch - 1 if after is None else after):
         rung *= REDUCTION
-    return rung == epoch
+    return rung <= epoch
 
 
-def rungs(pruner: str, max_epochs: int) -> list[int]:
-    """The epochs after which a trial of that length may stop: its rungs but for its end."""
+def rungs(pruner: str, max_epochs: int | None) -> list[int]:
+    """The epochs after which a trial of that length may stop: its rungs but for its end.
+
+    Of unknown length: the first four.
+    """
+    if max_epochs is None:
+        return [REDUCTION**power for power in range(4)] if pruner == "asha" else []
     return [epoch for epoch in range(1, max_epochs) if is_rung(pruner, epoch)]

@@ -42,7 +42,7 @@ from runner.study.record import StudyRecord
 from runner.study.sampling import Sampling
 from runner.study.storage import JOURNAL, study_folder, study_lock
 from runner.tracking import RunStatus, StudyRun, Tracking, connect
-from runner.trial import Facts, FineTune, Lease
+from runner.trial import Facts, Lease, objective_for
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
     begun_at = time.time()
     with ExitStack() as stack:
         stack.enter_context(study_lock(folder))
-        record = StudyRecord.open(folder, direction=experiment.search.direction)
+        record = StudyRecord.open(folder, direction=experiment.direction)
         stack.callback(_forget_unless_begun, record)
         known = _known_identity(record)
         if known is not None:
@@ -191,7 +191,7 @@ def _start_backend(
         slots = 1
     devices = available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
     leases = take_leases(devices, slots=slots, is_explicit=is_explicit)
-    objective = FineTune(experiment, store)
+    objective = objective_for(experiment, store)
     if options.backend is BackendName.INLINE:
         return leases, InlineBackend(objective, leases.leases[0])
     return leases, LocalBackend(objective, leases.leases, logs=folder / "logs")
@@ -246,10 +246,9 @@ def _open_run(
         run_name=f"{record.name}:{record.folder.name}",
         tags=provenance_tags(facts.fingerprints),
         params={
-            "model": experiment.model.name,
-            "weights": experiment.model.weights,
-            "data": facts.details.get("source", experiment.data.source),
-            "metric": experiment.search.metric,
+            "task": experiment.task,
+            **_subject(experiment, facts),
+            "metric": experiment.metric,
             "sampler": experiment.search.sampler,
             "pruner": experiment.search.pruner,
             "seed": experiment.seed,
@@ -260,6 +259,17 @@ def _open_run(
         },
     )
     return study_run, tracking
+
+
+def _subject(experiment: Experiment, facts: Facts) -> dict[str, str]:
+    """What is trained on what, as parameters of the parent run."""
+    if experiment.is_custom:
+        return dict(facts.details.get("cards", {}))
+    return {
+        "model": experiment.model.name,
+        "weights": experiment.model.weights,
+        "data": str(facts.details["source"]),
+    }
 
 
 def _open_feed(
@@ -274,18 +284,20 @@ def _open_feed(
     record.study.pruner = make_pruner(asked.pruner, longest_trial(experiment, space))
     return StudyFeed(
         record,
-        sampling=Sampling(space, asked.sampler, seed=experiment.seed, direction=asked.direction),
+        sampling=Sampling(
+            space, asked.sampler, seed=experiment.seed, direction=experiment.direction
+        ),
         budget=Budget(
             asked.trials, asked.time_s, float(record.attributes.get("seconds_used", 0.0))
         ),
         rules=Rules(
-            metric=asked.metric,
+            metric=experiment.metric,
             pruner=asked.pruner,
             seed=experiment.seed,
             first=asked.first,
             trial_time_s=asked.trial_time_s,
             max_failures=asked.max_failures,
-            epochs_of=lambda params: experiment.recipe(params).epochs,
+            epochs_of=experiment.epochs,
         ),
         logbook=logbook,
         listener=listener,
@@ -293,8 +305,8 @@ def _open_feed(
     )
 
 
-def longest_trial(experiment: Experiment, space: Space) -> int:
-    """Most epochs any trial of the space trains."""
+def longest_trial(experiment: Experiment, space: Space) -> int | None:
+    """Most epochs any trial of the space trains; None where only the user's code knows."""
     match space.parameters.get("epochs"):
         case IntParameter(_, int() as high):
             return high
@@ -302,7 +314,7 @@ def longest_trial(experiment: Experiment, space: Space) -> int:
             return max(choice for choice in choices if isinstance(choice, int))
         case FixedParameter(int() as value):
             return value
-    return experiment.train.epochs
+    return experiment.epochs({})
 
 
 @contextmanager

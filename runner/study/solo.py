@@ -21,13 +21,13 @@ from runner.tracking import TAG_KIND, TAG_OUTCOME, connect
 from runner.trial import (
     Attempt,
     Ending,
-    FineTune,
     Job,
     Lease,
     Outcome,
     Printed,
     TrialSpec,
     derive_seed,
+    objective_for,
     run_alone,
 )
 
@@ -79,13 +79,13 @@ def _train(
     inspect_here(experiment, store)
     Path(spec.folder).mkdir(parents=True, exist_ok=True)
     channel = Printed(say)
-    ending = run_alone(FineTune(experiment, store), Job((spec,)), lease, channel)
+    ending = run_alone(objective_for(experiment, store), Job((spec,)), lease, channel)
     history = history_of({report.step: report for report in channel.reports})
     run_id = _record(store, experiment, spec, ending, history)
     if ending.outcome is not Outcome.COMPLETE:
         raise TrialFailed(f"{ending.outcome}: {ending.reason} (MLflow run {run_id})")
     weights = Path(spec.folder) / WEIGHTS
-    if output is not None:
+    if output is not None and ending.has_weights:
         from runner.trial import copy_weights
 
         copy_weights(weights, output, is_half=is_half)
@@ -98,7 +98,7 @@ def _train(
         "best_epoch": ending.best_step,
         "history": history,
         "run_id": run_id,
-        "weights": str(output or weights),
+        "weights": str(output or weights) if ending.has_weights else None,
     }
 
 
@@ -144,7 +144,7 @@ def _record(
         client = tracking.client
         experiment_id = tracking.experiment_id(experiment.tracking.experiment or experiment.name)
         run_id = str(client.create_run(experiment_id, tags=tags, run_name="train").info.run_id)
-        for key, value in experiment.recipe(dict(spec.params)).model_dump(mode="json").items():
+        for key, value in experiment.settings(dict(spec.params)).items():
             client.log_param(run_id, key, value)
         for row in history:
             metrics = {k: v for k, v in row.items() if k not in ("epoch", "time_ms")}

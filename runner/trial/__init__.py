@@ -21,18 +21,18 @@ from runner.trial.job import (
     Report,
     TrialSpec,
 )
-from runner.trial.objective import FineTune
+from runner.trial.objective import FineTune, objective_for
 from runner.trial.seeding import derive_seed, seed_everything
 from runner.trial.standalone import Printed, run_alone
 
 if TYPE_CHECKING:
-    from runner.trial.bench import Bench, predict_outputs
+    from runner.trial.bench import Bench, predict
     from runner.trial.checkpoint import copy_weights, load_weights_file
     from runner.trial.precision import choose_numerics
 
 _HEAVY = {
     "Bench": "bench",
-    "predict_outputs": "bench",
+    "predict": "bench",
     "choose_numerics": "precision",
     "copy_weights": "checkpoint",
     "load_weights_file": "checkpoint",
@@ -58,7 +58,8 @@ __all__ = [
     "copy_weights",
     "derive_seed",
     "load_weights_file",
-    "predict_outputs",
+    "objective_for",
+    "predict",
     "run_alone",
     "run_job",
     "seed_everything",

@@ -1,7 +1,6 @@
 """What a worker loads once and keeps between jobs: data, pretrained weights, the task."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,11 @@ from torch import Tensor, nn
 
 from runner import data, models
 from runner.experiment import Experiment, Recipe, Store
-from runner.tasks import ImageClassification, Task
-
-logger = logging.getLogger(__name__)
+from runner.experiment import Modality as ModalityName
+from runner.tasks import PADDING, Predictions, Task, gather, make_task
+from runner.trial.images import ImageModality
+from runner.trial.modality import WORD_POSITIONS, Batch, Inputs, Modality
+from runner.trial.texts import TextModality
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,34 @@ class Part:
     """One part of the split, ready to train or to score on.
 
     Attributes:
-        pixels: Squares of the stored resolution, shape [N, R, R, 3], uint8, memory-mapped.
-        targets: Class indices, shape [N], int64.
+        inputs: The prepared examples.
+        targets: As the task encodes them, the first dimension counting examples.
         ids: The examples' ids.
     """
 
-    pixels: np.ndarray
+    inputs: Inputs
     targets: Tensor
     ids: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A fresh model, and what of it trains.
+
+    Attributes:
+        model: On the CPU, in training mode.
+        groups: Its layer groups.
+        depth: How many of them are frozen at the start.
+        is_adapted: Whether adapters train in place of its weights.
+    """
+
+    model: nn.Module
+    groups: models.LayerGroups
+    depth: int
+    is_adapted: bool
 
 
 @dataclass
@@ -50,15 +68,19 @@ class Bench:
         return file.parent if file is not None else Path.cwd()
 
     @cached_property
-    def source(self) -> data.Source:
-        """The examples."""
-        return data.open_source(self.experiment.data, base=self.base, cache=self.store.cache)
+    def modality(self) -> Modality:
+        """The examples, and the models that take them."""
+        kinds: Mapping[ModalityName | None, Callable[..., Modality]] = {
+            ModalityName.IMAGE: ImageModality,
+            ModalityName.TEXT: TextModality,
+        }
+        kind = kinds[self.experiment.form.modality]
+        return kind(self.experiment, self.base, self.store.cache, self.threads)
 
     @property
-    def flip(self) -> bool:
-        """Whether augmentation may mirror images."""
-        asked = self.experiment.data.flip
-        return self.source.flip_is_safe if asked is None else asked
+    def source(self) -> data.Labelled:
+        """The examples."""
+        return self.modality.source
 
     @cached_property
     def split(self) -> data.Split:
@@ -74,27 +96,13 @@ class Bench:
 
     @cached_property
     def task(self) -> Task:
-        """The task over the source's classes."""
-        return ImageClassification(self.source.classes)
+        """What is learnt from the source's labels."""
+        return make_task(self.experiment.form, self.source, self.split.train)
 
-    @cached_property
-    def transform(self) -> data.Transform:
-        """The model's own preprocessing, with what the experiment overrides."""
-        asked = self.experiment.data
-        own = models.input_spec(self.experiment.model.name, self.experiment.model.arguments)
-        return data.Transform(
-            size=asked.image_size or own.size,
-            crop_fraction=asked.crop_fraction or own.crop_fraction,
-            mean=asked.mean or own.mean,
-            std=asked.std or own.std,
-            interpolation=asked.interpolation or own.interpolation,
-        )
-
-    @cached_property
+    @property
     def weights(self) -> models.Weights | None:
         """The pretrained weights, or None for random initialisation."""
-        model = self.experiment.model
-        return models.load_weights(model.weights, model.name, base=self.base)
+        return self.modality.weights
 
     @cached_property
     def train(self) -> Part:
@@ -110,50 +118,79 @@ class Bench:
         """The test part: for promotion alone, never loaded while searching."""
         return self._part(self.split.test)
 
-    def build_model(self, recipe: Recipe, seed: int) -> nn.Module:
-        """A fresh model with pretrained weights and a new head for the source's classes."""
-        model = self.experiment.model
-        arguments = models.arguments_for_size(
-            model.name, model.arguments, image_size=self.experiment.data.image_size
-        )
-        return models.build_model(
-            model.name,
-            num_classes=len(self.source.classes),
-            weights=self.weights,
-            arguments=arguments,
-            dropout=recipe.dropout,
-            drop_path=recipe.drop_path,
+    def build(self, recipe: Recipe, seed: int) -> Built:
+        """A fresh model with pretrained weights, a new head, and adapters where asked for."""
+        model = self.modality.build_model(recipe, outputs=self.task.outputs, seed=seed)
+        groups = models.layer_groups(model)
+        depth = groups.depth(recipe.freeze_depth)
+        if recipe.adapter == "none":
+            return Built(model, groups, depth, is_adapted=False)
+        adapted, groups = models.apply_lora(
+            model,
+            groups,
+            depth=depth,
+            rank=recipe.lora_rank,
+            alpha=recipe.lora_alpha,
+            dropout=recipe.lora_dropout,
+            targets=recipe.lora_targets,
             seed=seed,
         )
+        return Built(adapted, groups, depth, is_adapted=True)
+
+    def build_kept(self, recipe: Recipe, seed: int, state: Mapping[str, Tensor]) -> nn.Module:
+        """A trial's model as its kept weights have it, adapters merged, in evaluation mode."""
+        built = self.build(recipe, seed)
+        if built.is_adapted:
+            models.load_trainable(built.model, state)
+            return models.merged_model(built.model).eval()
+        built.model.load_state_dict(dict(state))
+        return built.model.eval()
 
     def _part(self, indices: tuple[int, ...]) -> Part:
-        pixels = data.load_pixels(
-            self.source,
-            indices,
-            resolution=self.transform.resolution,
-            interpolation=self.transform.interpolation,
-            cache=self.store.cache,
-            threads=self.threads,
-        )
         examples = [self.source.examples[index] for index in indices]
-        targets = torch.tensor([example.label for example in examples], dtype=torch.int64)
-        return Part(pixels, targets, tuple(example.id for example in examples))
+        targets = self.task.encode([example.label for example in examples])
+        ids = tuple(example.id for example in examples)
+        return Part(self.modality.inputs(indices), targets, ids)
+
+
+def targets_of(targets: Tensor, batch: Batch) -> Tensor:
+    """A training batch's targets, without the words that the length limit cut off."""
+    if WORD_POSITIONS not in batch:
+        return targets
+    words = batch[WORD_POSITIONS]
+    return targets[:, : words.shape[1]].masked_fill(words < 0, PADDING)
 
 
 @torch.inference_mode()
-def predict_outputs(
-    forward: Callable[[Tensor], Tensor],
+def predict(
+    bench: Bench,
+    forward: Callable[[Batch], Tensor],
     part: Part,
     *,
-    transform: data.Transform,
+    recipe: Recipe,
     batch_size: int,
     device: torch.device,
-) -> Tensor:
-    """The model's outputs over a whole part, shape [N, C], float32, on the CPU."""
-    outputs = []
+) -> Predictions:
+    """The model's outputs over a whole part; texts of like length share a batch.
+
+    Args:
+        bench: Whose part and task it is.
+        forward: Gives the outputs of a batch.
+        part: What to predict.
+        recipe: The trial's; says how long a text may be.
+        batch_size: Examples of a forward pass.
+        device: Where to compute.
+    """
+    lengths = part.inputs.lengths
+    order = np.arange(len(part)) if lengths is None else np.argsort(-lengths, kind="stable")
+    rows = []
     for start in range(0, len(part), batch_size):
-        # A copy: the memory-mapped file is read-only, which torch tensors cannot be.
-        pixels = torch.from_numpy(np.array(part.pixels[start : start + batch_size]))
-        images = data.eval_batch(pixels.to(device, non_blocking=True), transform=transform)
-        outputs.append(forward(images).float().cpu())
-    return torch.cat(outputs)
+        chosen = torch.from_numpy(order[start : start + batch_size].copy())
+        outputs = forward(part.inputs.eval_batch(chosen, recipe, device=device))
+        rows.append(bench.task.rows(outputs.float().cpu(), _cut(part.targets[chosen], outputs)))
+    return gather(rows, [part.ids[position] for position in order])
+
+
+def _cut(targets: Tensor, outputs: Tensor) -> Tensor:
+    """Targets as wide as the outputs: a batch of short sentences needs fewer words."""
+    return targets[:, : outputs.shape[1]] if outputs.ndim == 3 else targets

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 def goal_of(experiment: Experiment) -> Goal:
     """The search metric of an experiment and which way is better."""
-    return Goal(experiment.search.metric, experiment.search.direction == "maximize")
+    return Goal(experiment.metric, experiment.direction == "maximize")
 
 
 def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> Ending:
@@ -65,7 +65,7 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
     decision = with_shrinking_micro_batch(first, attempt)
     training = running.pop()
     notes = {
-        "freeze_depth": training.depth,
+        "freeze_depth": training.built.depth,
         "precision": str(training.numerics.dtype).removeprefix("torch."),
         "channels_last": training.numerics.memory_format is torch.channels_last,
     }

@@ -1,28 +1,36 @@
 """The second pass over an experiment: what only the libraries and the data can show."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from runner import data, models
 from runner.errors import DataError, RunnerError, WeightsUnavailable
 from runner.experiment import Experiment, IntParameter
 from runner.trial.bench import Bench
+from runner.trial.findings import finding_of
 from runner.trial.job import Facts, Finding
+from runner.trial.possible import possible_values
 from runner.trial.seeding import derive_seed
 
 
 def inspect_experiment(bench: Bench) -> Facts:
     """Check the model, its weights, the data and the space against one another.
 
-    Side effects: what it loads stays loaded for the trials that follow, and the pixels of the
-    training and validation parts are in the cache. The test part's pixels are not touched.
+    Side effects: what it loads stays loaded for the trials that follow, and the training and
+    validation parts are prepared in the cache. The test part is not touched.
     """
-    findings = list(_model_findings(bench))
+    findings = list(bench.modality.problems())
     if findings:
         return Facts(findings=tuple(findings))
     try:
-        details = _data_details(bench)
-        groups = _layer_groups(bench)
+        details = _details(bench)
+        findings = list(bench.modality.prepared_problems())
+        model = _model(bench)
+        groups = models.layer_groups(model)
     except data.DataSettingError as error:
         return Facts(findings=(Finding(error.key, error.rule, error.seen, error.allowed),))
     except DataError as error:
@@ -31,7 +39,7 @@ def inspect_experiment(bench: Bench) -> Facts:
         return Facts(findings=(Finding("model.weights", str(error)),))
     except RunnerError as error:
         return Facts(findings=(Finding("model", str(error)),))
-    findings = [*_depth_findings(bench, groups), *_metric_findings(bench)]
+    findings += [*_depth_findings(bench, groups), *_adapter_findings(bench, model)]
     fingerprints = {
         "data": data.data_fingerprint(bench.source),
         "split": bench.split.fingerprint,
@@ -42,72 +50,87 @@ def inspect_experiment(bench: Bench) -> Facts:
         max_freeze_depth=groups.count,
         fingerprints=fingerprints,
         manifest=data.manifest_of(bench.source),
-        details=details,
+        details={**details, "layer_groups": groups.count, "lines": _lines(details, groups)},
     )
 
 
-def _model_findings(bench: Bench) -> Iterator[Finding]:
+def _details(bench: Bench) -> dict[str, Any]:
+    """What people are told: counts, cards for the report, notes."""
+    counts = [len(bench.train), len(bench.validation), len(bench.split.test)]
     model = bench.experiment.model
-    for problem in models.check_model(
-        model.name,
-        model.weights,
-        model.arguments,
-        base=bench.base,
-        image_size=bench.experiment.data.image_size,
-        regularisers=_regularisers(bench.experiment),
-    ):
-        seen = None if problem.seen is None else str(problem.seen)
-        yield Finding(problem.key, problem.rule, seen, tuple(problem.allowed))
-
-
-def _regularisers(experiment: Experiment) -> list[str]:
-    """Which of dropout and drop path some trial may use."""
-    return [
-        name
-        for name in ("dropout", "drop_path")
-        if getattr(experiment.train, name) or name in experiment.space.parameters
-    ]
-
-
-def _data_details(bench: Bench) -> dict[str, Any]:
-    train, validation = bench.train, bench.validation
+    weights = bench.weights.description if bench.weights is not None else "none"
     return {
         "source": bench.source.name,
         "classes": list(bench.source.classes),
-        "train": len(train),
-        "validation": len(validation),
-        "test": len(bench.split.test),
-        "unreadable": list(bench.source.unreadable),
-        "split_notes": list(bench.split.notes),
-        "image_size": bench.transform.size,
-        "weights": bench.weights.description if bench.weights is not None else "none",
+        "train": counts[0],
+        "validation": counts[1],
+        "test": counts[2],
+        **bench.modality.facts(),
+        "weights": weights,
+        "notes": [*bench.modality.notes(), *bench.split.notes],
+        "summary": f"{_counted(bench, counts)}; {model.name} ({Path(model.weights).name} weights)",
+        "cards": {
+            "task": bench.experiment.task.replace("_", " "),
+            "model": model.name,
+            "weights": Path(model.weights).name,
+            "data": bench.source.name,
+            f"{bench.experiment.form.modality}s": " / ".join(map(str, counts)),
+        },
     }
 
 
-def _layer_groups(bench: Bench) -> models.LayerGroups:
-    recipe = bench.experiment.train
-    return models.layer_groups(
-        bench.build_model(recipe, derive_seed(bench.experiment.seed, "inspection"))
+def _counted(bench: Bench, counts: list[int]) -> str:
+    """How many examples of what, as the first line of a search says it."""
+    classes = len(bench.source.classes)
+    of_classes = f" of {classes} {_noun(bench.experiment)}" if classes else ""
+    train, validation, test = counts
+    return (
+        f"{train} training, {validation} validation and {test} test "
+        f"{bench.experiment.form.modality}s{of_classes}"
     )
 
 
+def _noun(experiment: Experiment) -> str:
+    return {"classes": "labels", "tags": "tags"}.get(str(experiment.form.labels), "classes")
+
+
+def _lines(details: dict[str, Any], groups: models.LayerGroups) -> list[str]:
+    """What `plan` says of data and model."""
+    size = f", at {details['image_size']} px" if "image_size" in details else ""
+    return [
+        f"data: {details['source']}: {details['summary'].partition('; ')[0]}{size}",
+        f"model: {details['cards']['model']} ({details['weights']}), {groups.count} layer groups",
+    ]
+
+
+def _model(bench: Bench) -> torch.nn.Module:
+    recipe = bench.experiment.train
+    seed = derive_seed(bench.experiment.seed, "inspection")
+    return bench.modality.build_model(recipe, outputs=bench.task.outputs, seed=seed)
+
+
 def _depth_findings(bench: Bench, groups: models.LayerGroups) -> Iterator[Finding]:
-    parameter = bench.experiment.space.parameters.get("freeze_depth")
-    asked: list[tuple[str, Any]] = [("train.freeze_depth", bench.experiment.train.freeze_depth)]
-    for name in ("low", "high", "value"):
-        if hasattr(parameter, name):
-            asked.append(("search.space.freeze_depth", getattr(parameter, name)))
-    asked += [("search.space.freeze_depth", depth) for depth in getattr(parameter, "choices", ())]
-    if groups.unordered is not None and isinstance(parameter, IntParameter):
-        # A range: every depth between its ends may be asked for.
-        asked.append(("search.space.freeze_depth", 1))
+    experiment = bench.experiment
+    parameter = experiment.space.parameters.get("freeze_depth")
+    asked: list[tuple[str, Any]] = [("train.freeze_depth", experiment.train.freeze_depth)]
+    if parameter is not None:
+        key = "search.space.freeze_depth"
+        asked += [(key, depth) for depth in possible_values(experiment, "freeze_depth")]
+        if groups.unordered is not None and isinstance(parameter, IntParameter):
+            # A range: every depth between its ends may be asked for.
+            asked.append((key, 1))
     for key, depth in dict.fromkeys(asked):
         if problem := groups.depth_problem(depth):
             yield Finding(key, problem, seen=str(depth))
 
 
-def _metric_findings(bench: Bench) -> Iterator[Finding]:
-    asked, known = bench.experiment.search.metric, bench.task.metrics
-    if asked not in known:
-        rule = f"no such metric for {bench.experiment.task}; there are {', '.join(known)}"
-        yield Finding("search.metric", rule, seen=asked, allowed=known)
+def _adapter_findings(bench: Bench, model: torch.nn.Module) -> Iterator[Finding]:
+    """Whether the model has the layers that some trial wants adapters on."""
+    experiment = bench.experiment
+    if "lora" not in possible_values(experiment, "adapter"):
+        return
+    targets = possible_values(experiment, "lora_targets")
+    is_searched = "lora_targets" in experiment.space.parameters
+    for problem in models.adapter_problems(model, targets, name=experiment.model.name):
+        found = finding_of(problem)
+        yield replace(found, key="search.space.lora_targets") if is_searched else found

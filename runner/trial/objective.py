@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.experiment import Experiment, Store
-from runner.trial.job import Channel, Facts, Job, Lease
+from runner.trial.job import Channel, Facts, Job, Lease, Objective
 
 if TYPE_CHECKING:
     from runner.trial.bench import Bench
@@ -52,3 +52,14 @@ class FineTune:
 
             self._bench = Bench(self.experiment, self.store, threads=lease.threads)
         return self._bench
+
+
+def objective_for(experiment: Experiment, store: Store) -> Objective:
+    """What runs the trials of an experiment: the built-in fine-tuning, or the user's own code."""
+    if not experiment.is_custom:
+        return FineTune(experiment, store)
+    from runner.trial import custom
+
+    if experiment.objective is not None:
+        return custom.CustomFunction(experiment, store)
+    return custom.CustomCommand(experiment, store)

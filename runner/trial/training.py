@@ -13,16 +13,21 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torchvision.transforms.v2 import MixUp
 
-from runner import data, models
+from runner import models
 from runner.errors import TrialFailed
 from runner.experiment import Recipe
-from runner.trial.bench import Bench, predict_outputs
+from runner.tasks import LossSettings
+from runner.trial.bench import Bench, predict, targets_of
 from runner.trial.checkpoint import TrainingState, save_checkpoint
+from runner.trial.epoch_order import count_batches, epoch_batches
+from runner.trial.images import PIXELS
 from runner.trial.job import Channel, Decision, Lease, Report, TrialSpec
+from runner.trial.modality import Batch
 from runner.trial.optimizers import OptimizerSettings, build_optimizer, set_learning_rates
 from runner.trial.precision import choose_numerics
 from runner.trial.schedules import learning_rate_factor
 from runner.trial.seeding import derive_seed, seed_everything
+from runner.trial.stepping import Stepper
 
 logger = logging.getLogger(__name__)
 
@@ -72,37 +77,44 @@ class Training:
     state: TrainingState = field(init=False)
 
     def __post_init__(self) -> None:
+        recipe = self.recipe
         seed_everything(derive_seed(self.spec.seed, "init"))
-        model = self.bench.build_model(self.recipe, derive_seed(self.spec.seed, "head"))
-        self.groups = models.layer_groups(model)
-        self.depth = self.groups.depth(self.recipe.freeze_depth)
+        self.built = self.bench.build(recipe, derive_seed(self.spec.seed, "head"))
         self.numerics = choose_numerics(
-            model,
+            self.built.model,
             self.lease.devices[0],
-            precision=self.recipe.precision,
-            channels_last=self.recipe.channels_last,
+            precision=recipe.precision,
+            channels_last=recipe.channels_last,
         )
-        self.model = self.numerics.place(model)
+        self.model = self.numerics.place(self.built.model)
         self.optimizer = build_optimizer(
             self.model,
-            self.groups.group_index_by_parameter(),
-            head_group=self.groups.count,
-            settings=_optimizer_settings(self.recipe),
+            self.built.groups.group_index_by_parameter(),
+            head_group=self.built.groups.count,
+            settings=_optimizer_settings(recipe),
         )
-        self.scaler = self.numerics.grad_scaler()
-        decay = self.recipe.ema
-        self.average = ModelEmaV3(self.model, decay=decay) if decay is not None else None
-        self.mixup = (
-            MixUp(alpha=self.recipe.mixup, num_classes=len(self.bench.source.classes))
-            if self.recipe.mixup > 0
-            else None
+        self.stepper = Stepper(
+            self.model.parameters(),
+            self.optimizer,
+            self.bench.task.criterion(
+                _loss_settings(recipe), train_targets=self.bench.train.targets
+            ),
+            self._forward,
+            self.numerics,
+            recipe.grad_clip,
+            self.micro_batch,
         )
+        self.average = ModelEmaV3(self.model, decay=recipe.ema) if recipe.ema is not None else None
+        classes = len(self.bench.task.classes)
+        self.mixup = MixUp(alpha=recipe.mixup, num_classes=classes) if recipe.mixup > 0 else None
         self.state = TrainingState(0, {}, {}, micro_batch=self.micro_batch)
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of one epoch."""
-        return len(_batches(len(self.bench.train), self.recipe.batch_size))
+        part = self.bench.train
+        has_lengths = part.inputs.lengths is not None
+        return count_batches(len(part), self.recipe.batch_size, has_lengths=has_lengths)
 
     def restore(self, state: TrainingState) -> None:
         """Go on from a checkpoint."""
@@ -111,7 +123,7 @@ class Training:
         if self.average is not None and state.ema is not None:
             self.average.load_state_dict(state.ema)
         if state.scaler is not None:
-            self.scaler.load_state_dict(state.scaler)
+            self.stepper.scaler.load_state_dict(state.scaler)
         self.state = state
 
     def run(self, channel: Channel) -> None:
@@ -137,7 +149,7 @@ class Training:
         started = time.monotonic()
         epoch = self.state.epoch
         seed_everything(derive_seed(self.spec.seed, "epoch", epoch))
-        train_loss = self._train_epoch(epoch, channel)
+        train_loss, seen = self._train_epoch(epoch, channel)
         train_s = time.monotonic() - started
         metrics = self._validate(epoch + 1)
         self.state.epoch = epoch + 1
@@ -149,75 +161,58 @@ class Training:
                 "train/loss": train_loss,
                 **{f"validation/{name}": value for name, value in metrics.items()},
                 "learning_rate": self.recipe.learning_rate * self._factor(epoch, last=True),
-                "train/images_per_s": len(self.bench.train) / max(train_s, 1e-9),
+                "train/examples_per_s": seen / max(train_s, 1e-9),
             },
             time_ms=int(time.time() * 1000),
         )
 
-    def _train_epoch(self, epoch: int, channel: Channel) -> float:
+    def _train_epoch(self, epoch: int, channel: Channel) -> tuple[float, int]:
+        """Mean loss over the epoch's examples, and how many there were."""
         self._set_training_mode(epoch)
         generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "images", epoch))
         total = torch.zeros((), device=self.numerics.device)
         seen = 0
-        for step, (images, targets) in enumerate(self._epoch_batches(generator)):
+        for step, (batch, targets) in enumerate(self._epoch_batches(generator)):
             decision = channel.decision(self.spec.key)
             if decision is not Decision.CONTINUE:
                 raise Leave(decision)
             set_learning_rates(self.optimizer, self._factor(epoch, step))
-            total += self._step(images, targets) * len(targets)
+            total += self.stepper.step(batch, targets) * len(targets)
+            if self.average is not None:
+                self.average.update(self.model)
             seen += len(targets)
             if step % STEPS_BETWEEN_NAN_CHECKS == 0:
                 _require_finite(float(total), epoch, self.recipe)
         mean = float(total) / seen
         _require_finite(mean, epoch, self.recipe)
-        return mean
+        return mean, seen
 
-    def _epoch_batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _epoch_batches(self, generator: torch.Generator) -> Iterator[tuple[Batch, Tensor]]:
         part, device = self.bench.train, self.numerics.device
-        order = torch.randperm(len(part), generator=generator)
-        for start, stop in _batches(len(part), self.recipe.batch_size):
-            chosen = order[start:stop]
-            pixels = torch.from_numpy(part.pixels[chosen.numpy()])
-            images = data.train_batch(
-                pixels.to(device, non_blocking=True),
-                transform=self.bench.transform,
-                augmentation=self.recipe.augmentation,
-                flip=self.bench.flip,
-                generator=generator,
-            )
-            targets = part.targets[chosen].to(device)
-            yield self.mixup(images, targets) if self.mixup is not None else (images, targets)
-
-    def _step(self, images: Tensor, targets: Tensor) -> Tensor:
-        pieces = math.ceil(len(images) / self.micro_batch)
-        total = torch.zeros((), device=self.numerics.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        for some, their in zip(
-            images.tensor_split(pieces), targets.tensor_split(pieces), strict=True
+        for chosen in epoch_batches(
+            len(part),
+            self.recipe.batch_size,
+            generator=generator,
+            lengths=part.inputs.lengths,
+            labels=part.targets if self.recipe.sampling == "balanced" else None,
         ):
-            with self.numerics.autocast():
-                outputs = self.model(some.contiguous(memory_format=self.numerics.memory_format))
-            loss = self.bench.task.loss(
-                outputs, their, label_smoothing=self.recipe.label_smoothing
+            batch = part.inputs.train_batch(
+                chosen, self.recipe, generator=generator, device=device
             )
-            share = loss * (len(some) / len(images))
-            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-            total += share.detach()
-        if self.recipe.grad_clip is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.grad_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.average is not None:
-            self.average.update(self.model)
-        return total
+            targets = targets_of(part.targets[chosen].to(device), batch)
+            if self.mixup is not None:
+                batch[PIXELS], targets = self.mixup(batch[PIXELS], targets)
+            yield batch, targets
+
+    def _forward(self, batch: Batch) -> Tensor:
+        return self.bench.modality.forward(self.model, batch, self.numerics)
 
     def _set_training_mode(self, epoch: int) -> None:
-        depth = self.depth
+        depth = self.built.depth
         if self.recipe.unfreeze_every:
             depth = max(0, depth - epoch // self.recipe.unfreeze_every)
         self.model.train()
-        models.freeze(self.model, self.groups, depth=depth)
+        models.freeze(self.model, self.built.groups, depth=depth)
 
     def _factor(self, epoch: int, step: int = 0, *, last: bool = False) -> float:
         total = self.steps_per_epoch * self.recipe.epochs
@@ -231,35 +226,34 @@ class Training:
     def _validate(self, epoch: int) -> dict[str, float]:
         model = self.average.module if self.average is not None else self.model
         model.eval()
-        outputs = self.outputs(model)
-        part = self.bench.validation
-        metrics = self.bench.task.score(outputs, part.targets)
-        value = metrics[self.goal.metric]
-        if math.isfinite(value) and self.goal.is_better(value, self.state.best_value):
-            self.state.best_value, self.state.best_epoch = value, epoch
-            self.state.best_weights = _copy_weights(model)
-            self.state.best_evaluation = dict(
-                self.bench.task.evaluate(outputs, part.targets, part.ids)
-            )
-        return metrics
 
-    def outputs(self, model: nn.Module) -> Tensor:
-        """A model's outputs over the validation part, shape [N, C]."""
-
-        def forward(images: Tensor) -> Tensor:
+        def forward(batch: Batch) -> Tensor:
             with self.numerics.autocast():
-                outputs: Tensor = model(
-                    images.contiguous(memory_format=self.numerics.memory_format)
-                )
-                return outputs
+                return self.bench.modality.forward(model, batch, self.numerics)
 
-        return predict_outputs(
+        predictions = predict(
+            self.bench,
             forward,
             self.bench.validation,
-            transform=self.bench.transform,
+            recipe=self.recipe,
             batch_size=2 * self.micro_batch,
             device=self.numerics.device,
         )
+        metrics = self.bench.task.score(predictions)
+        value = metrics[self.goal.metric]
+        if math.isfinite(value) and self.goal.is_better(value, self.state.best_value):
+            self.state.best_value, self.state.best_epoch = value, epoch
+            self.state.best_weights = self._kept_weights(model)
+            self.state.best_evaluation = self.bench.task.evaluate(predictions)
+        return metrics
+
+    def _kept_weights(self, model: nn.Module) -> dict[str, Any]:
+        """Copies on the CPU of what a trial keeps: all weights, or its adapters and head."""
+        kept = models.trainable_state(model) if self.built.is_adapted else model.state_dict()
+        return {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in kept.items()
+        }
 
     def _is_patience_over(self) -> bool:
         patience = self.recipe.early_stopping
@@ -271,7 +265,7 @@ class Training:
         self.state.model = self.model.state_dict()
         self.state.optimizer = self.optimizer.state_dict()
         self.state.ema = self.average.state_dict() if self.average is not None else None
-        self.state.scaler = self.scaler.state_dict()
+        self.state.scaler = self.stepper.scaler.state_dict()
         save_checkpoint(Path(self.spec.folder), self.state)
 
 
@@ -286,12 +280,14 @@ def _optimizer_settings(recipe: Recipe) -> OptimizerSettings:
     )
 
 
-def _batches(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a last batch of one example is left out (batch norm)."""
-    bounds = [(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
-    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1 and batch_size > 1:
-        bounds.pop()
-    return bounds
+def _loss_settings(recipe: Recipe) -> LossSettings:
+    return LossSettings(
+        loss=recipe.loss,
+        label_smoothing=recipe.label_smoothing,
+        focal_gamma=recipe.focal_gamma,
+        huber_delta=recipe.huber_delta,
+        class_weights=recipe.class_weights,
+    )
 
 
 def _require_finite(loss: float, epoch: int, recipe: Recipe) -> None:
@@ -300,10 +296,3 @@ def _require_finite(loss: float, epoch: int, recipe: Recipe) -> None:
             f"the training loss became {loss} in epoch {epoch + 1} (learning_rate "
             f"{recipe.learning_rate:g}); try a lower learning rate, warm-up or grad_clip"
         )
-
-
-def _copy_weights(model: nn.Module) -> dict[str, Any]:
-    return {
-        name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in model.state_dict().items()
-    }

@@ -39,11 +39,11 @@ def disturb(number):
         ended = run(100 + number, {"optimizer": "sgd", "learning_rate": 1e12}, Recorder())
         assert ended.endings[0].outcome == "failed", ended.endings
     elif number % 5 == 3:   # out of memory, at torch's own allocator
-        from runner.trial.training import Training
-        step = Training._step
-        Training._step = lambda *args: torch.empty(1 << 60, dtype=torch.uint8)
+        from runner.trial.stepping import Stepper
+        step = Stepper.step
+        Stepper.step = lambda *args: torch.empty(1 << 60, dtype=torch.uint8)
         ended = run(100 + number, params, Recorder())
-        Training._step = step
+        Stepper.step = step
         assert ended.endings[0].outcome == "out_of_memory"
     else:
         run(100 + number, params, Recorder())

@@ -12,6 +12,7 @@ from runner.trial import Outcome
 from runner.trial.bench import Bench
 from runner.trial.finetune import fine_tune
 from runner.trial.memory import is_out_of_memory, with_shrinking_micro_batch
+from runner.trial.stepping import Stepper
 from runner.trial.training import Goal, Training
 from tests.trial.conftest import Recorder, small_experiment
 
@@ -75,7 +76,7 @@ def test_accumulated_gradient_equals_the_whole_batchs(store, spec, lease):
         training._set_training_mode(0)
         images, targets = next(training._epoch_batches(torch.Generator().manual_seed(1)))
         training.optimizer.step = lambda *args, **kwargs: None  # look at the gradient alone
-        training._step(images, targets)
+        training.stepper.step(images, targets)
         gradients.append([p.grad for p in training.model.parameters() if p.grad is not None])
 
     assert gradients[0]
@@ -141,7 +142,7 @@ def test_limit_on_the_address_space_shrinks_the_micro_batch(tmp_path):
 
 def test_out_of_memory_trial_has_no_value_in_its_ending(store, spec, lease, monkeypatch):
     bench = Bench(small_experiment(), store)
-    monkeypatch.setattr(Training, "_step", lambda *args: torch.empty(1 << 60, dtype=torch.uint8))
+    monkeypatch.setattr(Stepper, "step", lambda *args: torch.empty(1 << 60, dtype=torch.uint8))
 
     with pytest.raises(TrialOutOfMemory):
         fine_tune(bench, spec, lease, Recorder())

@@ -1,0 +1,189 @@
+"""Images: squares from the decoded store, and timm's models."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from runner import data, models
+from runner.experiment import Experiment, ImageDataSettings, Recipe
+from runner.trial.findings import finding_of
+from runner.trial.job import Finding
+from runner.trial.modality import Batch
+from runner.trial.possible import possible_values
+from runner.trial.precision import Numerics
+
+PIXELS = "pixels"
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """One part of the split as stored squares.
+
+    Attributes:
+        pixels: Squares of the stored resolution, shape [N, R, R, 3], uint8, memory-mapped.
+        transform: From stored squares to the model's input.
+        flip: Whether augmentation may mirror images.
+    """
+
+    pixels: np.ndarray
+    transform: data.Transform
+    flip: bool
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """None: every image costs the same."""
+        return None
+
+    def train_batch(
+        self, chosen: Tensor, recipe: Recipe, *, generator: torch.Generator, device: torch.device
+    ) -> Batch:
+        """Augmented, normalised images [B, 3, S, S] float32; see `Inputs.train_batch`."""
+        pixels = torch.from_numpy(self.pixels[chosen.numpy()])
+        images = data.train_batch(
+            pixels.to(device, non_blocking=True),
+            transform=self.transform,
+            augmentation=recipe.augmentation,
+            flip=self.flip,
+            generator=generator,
+        )
+        return {PIXELS: images}
+
+    def eval_batch(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
+        """Centre crops, normalised, [B, 3, S, S] float32."""
+        # A copy: the memory-mapped file is read-only, which torch tensors cannot be.
+        pixels = torch.from_numpy(np.array(self.pixels[chosen.numpy()]))
+        pixels = pixels.to(device, non_blocking=True)
+        return {PIXELS: data.eval_batch(pixels, transform=self.transform)}
+
+
+@dataclass
+class ImageModality:
+    """The images of an experiment, and its timm model."""
+
+    experiment: Experiment
+    base: Path
+    cache: Path
+    threads: int = 1
+
+    @cached_property
+    def source(self) -> data.Source:
+        """The images and their labels."""
+        labels = self.experiment.form.labels
+        assert labels is not None  # image tasks have labels
+        opened = data.open_source(
+            self.experiment.data, labels=labels, base=self.base, cache=self.cache
+        )
+        assert isinstance(opened, data.Source)
+        return opened
+
+    @property
+    def asked(self) -> ImageDataSettings:
+        """How the experiment wants its images prepared."""
+        settings = self.experiment.data
+        assert isinstance(settings, ImageDataSettings)  # the first pass has checked it
+        return settings
+
+    @property
+    def flip(self) -> bool:
+        """Whether augmentation may mirror images."""
+        asked = self.asked.flip
+        return self.source.flip_is_safe if asked is None else asked
+
+    @cached_property
+    def transform(self) -> data.Transform:
+        """The model's own preprocessing, with what the experiment overrides."""
+        asked = self.asked
+        own = models.input_spec(self.experiment.model.name, self.experiment.model.arguments)
+        return data.Transform(
+            size=asked.image_size or own.size,
+            crop_fraction=asked.crop_fraction or own.crop_fraction,
+            mean=asked.mean or own.mean,
+            std=asked.std or own.std,
+            interpolation=asked.interpolation or own.interpolation,
+        )
+
+    @cached_property
+    def weights(self) -> models.Weights | None:
+        """The pretrained weights, or None for random initialisation."""
+        model = self.experiment.model
+        return models.load_weights(model.weights, model.name, base=self.base)
+
+    def problems(self) -> Iterator[Finding]:
+        """See `Modality.problems`."""
+        model = self.experiment.model
+        for problem in models.check_model(
+            model.name,
+            model.weights,
+            model.arguments,
+            base=self.base,
+            image_size=self.asked.image_size,
+            regularisers=[
+                name
+                for name in ("dropout", "drop_path")
+                if any(possible_values(self.experiment, name))
+            ],
+        ):
+            yield finding_of(problem)
+        if model.tokenizer is not None:
+            yield Finding("model.tokenizer", "images have no tokenizer", seen=model.tokenizer)
+
+    def prepared_problems(self) -> Iterator[Finding]:
+        """None: any image fits any model that takes its size."""
+        return iter(())
+
+    def inputs(self, positions: Sequence[int]) -> ImageInputs:
+        """See `Modality.inputs`."""
+        pixels = data.load_pixels(
+            self.source,
+            tuple(positions),
+            resolution=self.transform.resolution,
+            interpolation=self.transform.interpolation,
+            cache=self.cache,
+            threads=self.threads,
+        )
+        return ImageInputs(pixels, self.transform, self.flip)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments of the model for the size of these images."""
+        model = self.experiment.model
+        return models.arguments_for_size(
+            model.name, model.arguments, image_size=self.asked.image_size
+        )
+
+    def build_model(self, recipe: Recipe, *, outputs: int, seed: int) -> nn.Module:
+        """See `Modality.build_model`."""
+        return models.build_model(
+            self.experiment.model.name,
+            num_classes=outputs,
+            weights=self.weights,
+            arguments=self.arguments,
+            dropout=recipe.dropout,
+            drop_path=recipe.drop_path,
+            seed=seed,
+        )
+
+    def forward(self, model: nn.Module, batch: Batch, numerics: Numerics) -> Tensor:
+        """Outputs [B, C]."""
+        images = batch[PIXELS].contiguous(memory_format=numerics.memory_format)
+        outputs: Tensor = model(images)
+        return outputs
+
+    def facts(self) -> Mapping[str, Any]:
+        """The side of the model's input in pixels."""
+        return {"image_size": self.transform.size}
+
+    def notes(self) -> Iterator[str]:
+        """Which images cannot be read."""
+        if unreadable := self.source.unreadable:
+            listed = ", ".join(unreadable)
+            yield f"{len(unreadable)} images cannot be read and are left out: {listed}"
