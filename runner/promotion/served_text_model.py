@@ -16,9 +16,13 @@ Parameters: `batch_size` is how many texts go through the network at once; one c
 a label holds.
 """
 
+import hashlib
 import inspect
 import json
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedTokenizerFast,
@@ -49,10 +54,10 @@ class TextModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Builds the network and its tokenizer from the model's artifacts."""
         self.spec = json.loads(Path(context.artifacts["model"]).read_text("utf-8"))
-        folder = context.artifacts["transformers"]
+        folder = Path(context.artifacts["transformers"])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-        network = load_network(folder, kind=self.spec["kind"])
+        network = load_network(folder, self.spec)
         self.takes = frozenset(inspect.signature(network.forward).parameters)
         self.network = network.eval().to(self.device)
 
@@ -128,19 +133,60 @@ class TextModel(PythonModel):
         return padding + values if self.tokenizer.padding_side == "left" else values + padding
 
 
-def load_network(folder: str, *, kind: str) -> Any:
-    """The network in a transformers folder, in float32, without a progress bar."""
+def load_network(folder: Path, spec: dict[str, Any]) -> Any:
+    """The network in a transformers folder; or an adapter there, merged into its base."""
     of_words, of_texts = AutoModelForTokenClassification, AutoModelForSequenceClassification
-    bars: Any = transformers_logging
-    was_shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
+    auto: Any = of_words if spec["kind"] == "tags" else of_texts
+    plain = {"local_files_only": True, "dtype": torch.float32}
+    with _quiet():
+        if spec.get("base") is None:
+            return auto.from_pretrained(folder, **plain)
+        from peft import PeftModel
+
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        base = auto.from_pretrained(base_folder(spec["base"]), config=config, **plain)
+        return PeftModel.from_pretrained(base, folder).merge_and_unload()
+
+
+def base_folder(base: dict[str, Any]) -> Path:
+    """The folder of the weights under an adapter, known to be those it was trained on.
+
+    Raises:
+        MlflowException: If they are not here, or others.
+    """
+    kind, _, name = base["source"].partition(":")
+    if kind == "hub":
+        from huggingface_hub import snapshot_download
+
+        wanted = [*base["files"], "config.json"]
+        folder = Path(snapshot_download(name, revision=base["path"], allow_patterns=wanted))
+    else:
+        root = metadata.distribution(name).locate_file("") if kind == "package" else "/"
+        folder = Path(str(root), base["path"])
+    for file, digest in base["files"].items():
+        path = folder / file
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
+        if found != digest:
+            raise MlflowException(
+                f"{path} is not the file of {base['source']} that the adapter was trained on: "
+                f"sha256 {digest}, seen: {found}"
+            )
+    return folder
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers draws a progress bar, and lists the head among what a base model lacks."""
+    logs: Any = transformers_logging
+    was_shown, level = logs.is_progress_bar_enabled(), logs.get_verbosity()
+    logs.disable_progress_bar()
+    logs.set_verbosity_error()
     try:
-        return (of_words if kind == "tags" else of_texts).from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32
-        )
+        yield
     finally:
+        logs.set_verbosity(level)
         if was_shown:
-            bars.enable_progress_bar()
+            logs.enable_progress_bar()
 
 
 def given_texts(frame: pd.DataFrame, spec: dict[str, Any]) -> list[Any]:
@@ -211,7 +257,11 @@ def cleaned(text: Any, cleaning: dict[str, Any]) -> Any:
 
 
 def clean(text: str, *, lower: bool, unicode: Any, whitespace: bool) -> str:
-    """A text in one unicode form, in lower case, with single spaces, as far as asked."""
+    """A text of whole characters; in one unicode form, in lower case, with single spaces if asked.
+
+    Half characters (lone surrogates) are put together, or become U+FFFD: no tokenizer takes them.
+    """
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if unicode is not None:
         text = unicodedata.normalize(unicode, text)
     if lower:

@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from runner.experiment import LabelKind
+from runner.models import save_adapter
+from runner.promotion.adapter_base import BaseWeights, require_rebuilt
 from runner.promotion.answers import Answers, answer_signature
 from runner.promotion.packaging import ServedModel
 
@@ -42,6 +44,8 @@ class TextModel:
         max_length: Tokens a text is cut to, special ones included; None where it is not cut.
         cleaning: `lower`, `unicode` and `whitespace`, as texts were cleaned for training.
         has_pair: Whether an example is a pair of texts.
+        base: Where its frozen weights come from, to package adapters and head alone; None to
+            package all its weights.
     """
 
     network: "PreTrainedModel"
@@ -50,6 +54,7 @@ class TextModel:
     max_length: int | None
     cleaning: Mapping[str, Any]
     has_pair: bool = False
+    base: BaseWeights | None = None
 
     def description(self) -> dict[str, Any]:
         """What the served model reads as model.json."""
@@ -58,6 +63,7 @@ class TextModel:
             "max_length": self.max_length,
             "cleaning": dict(self.cleaning),
             "has_pair": self.has_pair,
+            "base": None if self.base is None else self.base.description(),
         }
 
 
@@ -66,7 +72,7 @@ def serve_texts(model: TextModel) -> ServedModel:
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
-    from runner.promotion.served_text_model import DEFAULT_BATCH_SIZE, class_column
+    from runner.promotion.served_text_model import DEFAULT_BATCH_SIZE, class_column, load_network
 
     is_tags = model.answers.kind is LabelKind.TAGS
     columns = [ColSpec(DataType.string, "text", required=not is_tags)]
@@ -77,10 +83,13 @@ def serve_texts(model: TextModel) -> ServedModel:
 
     def write(folder: Path) -> dict[str, Path]:
         """The transformers folder, and the description beside it."""
-        write_transformers_folder(folder / "transformers", model)
-        description = folder / "model.json"
+        files, description = folder / "transformers", folder / "model.json"
+        write_transformers_folder(files, model)
         description.write_text(json.dumps(model.description(), indent=2), "utf-8")
-        return {"transformers": folder / "transformers", "model": description}
+        if model.base is not None:
+            rebuilt = load_network(files, model.description())
+            require_rebuilt(model.network, rebuilt, base=model.base)
+        return {"transformers": files, "model": description}
 
     return ServedModel(
         code=_CODE,
@@ -92,7 +101,7 @@ def serve_texts(model: TextModel) -> ServedModel:
             class_column=class_column,
         ),
         example=_example(model.has_pair),
-        imports=_IMPORTS,
+        imports=_IMPORTS if model.base is None else (*_IMPORTS, *model.base.imports()),
     )
 
 
@@ -102,10 +111,15 @@ def write_transformers_folder(folder: Path, model: TextModel) -> None:
     Args:
         folder: Made if it is not there.
         model: Its weights are written as they are: of a number, the folder's answer is in standard
-            deviations, as the name of its one output says.
+            deviations, as the name of its one output says. With a base, the adapter is written in
+            peft's layout, beside the configuration and the tokenizer.
     """
-    with _without_progress_bar():
-        model.network.save_pretrained(folder)
+    if model.base is None:
+        with _without_progress_bar():
+            model.network.save_pretrained(folder)
+    else:
+        model.network.config.save_pretrained(folder)
+        save_adapter(model.network, folder, base_name=model.base.name)
     model.tokenizer.save_pretrained(folder)
     names = _output_names(model.answers)
     labels: dict[str, Any] = {

@@ -130,6 +130,7 @@ def test_save_model_writes_a_description_and_exact_requirements(base: Path, tmp_
         "max_length": 32,
         "cleaning": cleaning,
         "has_pair": False,
+        "base": None,
     }
     written = (tmp_path / "model" / "requirements.txt").read_text("utf-8").split()
     named = {line.partition("==")[0] for line in written}
