@@ -12,7 +12,14 @@ from torch.nn import functional
 from runner.data import Label
 from runner.experiment import TaskForm
 from runner.tasks.contract import LossSettings, Predictions, Rows
-from runner.tasks.evaluation import WORST_MISTAKES, finite_or_null, opening, per_class_rows
+from runner.tasks.evaluation import (
+    WORST_MISTAKES,
+    each_column,
+    finite_or_null,
+    mean_of_defined,
+    opening,
+    per_class_rows,
+)
 from runner.tasks.losses import ClassCriterion, balanced_weights, chosen_loss
 
 
@@ -149,15 +156,12 @@ def _mcc(expected: np.ndarray, predicted: np.ndarray) -> float:
 def _auroc(expected: np.ndarray, outputs: Tensor) -> float:
     """Area under the ROC curve, of several classes each against the rest, averaged.
 
-    NaN where fewer than two classes occur, or an output is not a number.
+    Over the classes that occur; NaN where fewer than two do, or an output is not a number.
     """
     from sklearn.metrics import roc_auc_score
 
-    probabilities = outputs.double().softmax(dim=1).numpy()
-    occurring = np.unique(expected)
-    if len(occurring) < 2 or not np.isfinite(probabilities).all():
-        return float("nan")
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(expected, probabilities[:, 1]))
-    held = expected[:, None] == occurring[None, :]
-    return float(roc_auc_score(held, probabilities[:, occurring], average="macro"))
+    # Only the order matters, and logarithms keep it where probabilities round to 1.
+    log_p = outputs.double().log_softmax(dim=1).numpy()
+    first = 1 if log_p.shape[1] == 2 else 0
+    held = expected[:, None] == np.arange(log_p.shape[1])[None, :]
+    return mean_of_defined(each_column(roc_auc_score, held[:, first:], log_p[:, first:]))

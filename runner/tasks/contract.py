@@ -56,7 +56,7 @@ class Criterion(Protocol):
         ...
 
     def weight(self, targets: Tensor) -> Tensor:
-        """What `total` is to be divided by, a float32 scalar; more than 0 for any real batch."""
+        """What `total` is to be divided by, a float32 scalar, more than 0."""
         ...
 
 

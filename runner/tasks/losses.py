@@ -13,8 +13,8 @@ from torch.nn import functional
 from runner.experiment import TaskForm
 from runner.tasks.contract import PADDING, LossSettings, targets_beside
 
-# The power of the focal loss has no finite gradient at 0 for exponents below 1; the smallest
-# normal float32 keeps it finite and changes no value.
+# In place of a 0 that would be divided by, or that the focal loss would raise to a power whose
+# gradient is infinite there: the smallest normal float32, which changes no other value.
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -103,7 +103,7 @@ class ClassCriterion:
         return (losses if weights is None else losses * weights).sum()
 
     def weight(self, targets: Tensor) -> Tensor:
-        """See `Criterion.weight`."""
+        """See `Criterion.weight`; of words that are all padded, a trace instead of 0."""
         weights = self._weights_beside(targets)
         if targets.is_floating_point():
             if weights is None:
@@ -111,8 +111,8 @@ class ClassCriterion:
             return (targets.float() @ weights).sum()
         is_there = targets != PADDING
         if weights is None:
-            return is_there.sum().float()
-        return (weights[targets.clamp(min=0)] * is_there).sum()
+            return is_there.sum().float().clamp(min=TINY)
+        return (weights[targets.clamp(min=0)] * is_there).sum().clamp(min=TINY)
 
     def _weights_beside(self, tensor: Tensor) -> Tensor | None:
         if self.weights is not None:

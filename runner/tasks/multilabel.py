@@ -1,6 +1,6 @@
 """Any number of labels for each example."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +12,14 @@ from torch.nn import functional
 from runner.data import Label
 from runner.experiment import TaskForm
 from runner.tasks.contract import LossSettings, Predictions, Rows
-from runner.tasks.evaluation import WORST_MISTAKES, finite_or_null, opening, per_class_rows
+from runner.tasks.evaluation import (
+    WORST_MISTAKES,
+    each_column,
+    finite_or_null,
+    mean_of_defined,
+    opening,
+    per_class_rows,
+)
 from runner.tasks.losses import LabelsCriterion, balanced_positive_weights, chosen_loss
 
 NAN = float("nan")
@@ -65,15 +72,19 @@ class MultilabelTask:
         from sklearn import metrics
 
         expected, predicted = _held(predictions), _predicted(predictions)
+        # Outputs, not probabilities: only their order matters, and a sigmoid rounds.
+        ranked = expected.astype(bool), predictions.outputs.numpy()
         return {
-            "macro_f1": _mean(self._per_label(predictions, zero_division=NAN)[2]),
+            "macro_f1": mean_of_defined(self._per_label(predictions, zero_division=NAN)[2]),
             # Micro: every pair of an example and a label is one decision.
             "micro_f1": float(
                 metrics.f1_score(expected.ravel(), predicted.ravel(), zero_division=NAN)
             ),
             "exact_match": float(metrics.accuracy_score(expected, predicted)),
-            "auroc": _mean(_each_label(metrics.roc_auc_score, predictions)),
-            "average_precision": _mean(_each_label(metrics.average_precision_score, predictions)),
+            "auroc": mean_of_defined(each_column(metrics.roc_auc_score, *ranked)),
+            "average_precision": mean_of_defined(
+                each_column(metrics.average_precision_score, *ranked)
+            ),
             "loss": float(_losses(predictions).mean()),
         }
 
@@ -82,7 +93,8 @@ class MultilabelTask:
         from sklearn.metrics import roc_auc_score
 
         rows = per_class_rows(self.classes, self._per_label(predictions, zero_division=0.0))
-        for row, auroc in zip(rows, _each_label(roc_auc_score, predictions), strict=True):
+        held, outputs = _held(predictions).astype(bool), predictions.outputs.numpy()
+        for row, auroc in zip(rows, each_column(roc_auc_score, held, outputs), strict=True):
             row["auroc"] = finite_or_null(auroc)
         return {
             **opening(self.form, self.score(predictions)),
@@ -152,28 +164,3 @@ def _losses(predictions: Predictions) -> np.ndarray:
         predictions.outputs.double(), predictions.targets.double(), reduction="none"
     ).numpy()
     return losses
-
-
-def _each_label(
-    metric: Callable[[np.ndarray, np.ndarray], float], predictions: Predictions
-) -> np.ndarray:
-    """A metric of each label's scores; NaN where it holds always or never.
-
-    Scores are the outputs themselves: the metrics see only their order, and a sigmoid rounds
-    large ones to the same value.
-    """
-    expected, scores = _held(predictions), predictions.outputs.numpy()
-    return np.array(
-        [
-            float(metric(held, score))
-            if 0 < held.sum() < len(held) and np.isfinite(score).all()
-            else NAN
-            for held, score in zip(expected.T, scores.T, strict=True)
-        ]
-    )
-
-
-def _mean(values: np.ndarray) -> float:
-    """The mean of those that are defined; NaN where none is."""
-    defined = values[np.isfinite(values)]
-    return float(defined.mean()) if len(defined) else NAN
