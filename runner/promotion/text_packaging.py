@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +69,21 @@ class TextModel:
 
 
 def serve_texts(model: TextModel) -> ServedModel:
-    """A model of texts that plain MLflow can serve."""
+    """A model of texts that plain MLflow can serve.
+
+    Raises:
+        PromotionRefused: If it is an adapter that would not give the trained model again.
+    """
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
     from runner.promotion.served_text_model import DEFAULT_BATCH_SIZE, class_column, load_network
 
+    if model.base is not None:
+        with TemporaryDirectory() as folder:
+            write_transformers_folder(Path(folder), model)
+            rebuilt = load_network(Path(folder), model.description())
+        require_rebuilt(model.network, rebuilt, base=model.base)
     is_tags = model.answers.kind is LabelKind.TAGS
     columns = [ColSpec(DataType.string, "text", required=not is_tags)]
     if is_tags:
@@ -86,9 +96,6 @@ def serve_texts(model: TextModel) -> ServedModel:
         files, description = folder / "transformers", folder / "model.json"
         write_transformers_folder(files, model)
         description.write_text(json.dumps(model.description(), indent=2), "utf-8")
-        if model.base is not None:
-            rebuilt = load_network(files, model.description())
-            require_rebuilt(model.network, rebuilt, base=model.base)
         return {"transformers": files, "model": description}
 
     return ServedModel(

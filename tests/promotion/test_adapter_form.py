@@ -136,7 +136,7 @@ def test_adapter_of_a_model_with_a_fresh_part_is_refused(tmp_path: Path):
     save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
 
     with pytest.raises(PromotionRefused) as caught:
-        save_model(tmp_path / "model", serve_texts(adapted(folder)))
+        serve_texts(adapted(folder))
     assert str(caught.value) == (
         f"bert.pooler.dense.weight: neither from {folder} nor from the adapter, so an adapter "
         "alone would be another model; promote it with --form merged"
