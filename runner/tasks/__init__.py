@@ -9,13 +9,11 @@ from runner.tasks.contract import (
     Task,
     gather,
 )
-from runner.tasks.image_classification import ImageClassification
 from runner.tasks.making import make_task
 
 __all__ = [
     "PADDING",
     "Criterion",
-    "ImageClassification",
     "LossSettings",
     "Predictions",
     "Rows",
