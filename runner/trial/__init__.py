@@ -28,40 +28,78 @@ from runner.trial.standalone import Printed, run_alone
 if TYPE_CHECKING:
     from runner.trial.bench import Bench, predict
     from runner.trial.checkpoint import copy_weights, load_weights_file
+    from runner.trial.custom import (
+        ARTIFACTS,
+        MODEL,
+        CustomCommand,
+        CustomFunction,
+        CustomTrial,
+        SavedTrial,
+        StopTrial,
+        load_function,
+        saved_model,
+    )
+    from runner.trial.images import ImageModality
+    from runner.trial.modality import Batch
     from runner.trial.precision import choose_numerics
+    from runner.trial.texts import TextModality
 
 _HEAVY = {
+    "Batch": "modality",
+    "ImageModality": "images",
+    "TextModality": "texts",
     "Bench": "bench",
     "predict": "bench",
     "choose_numerics": "precision",
     "copy_weights": "checkpoint",
     "load_weights_file": "checkpoint",
+    "ARTIFACTS": "custom",
+    "MODEL": "custom",
+    "CustomCommand": "custom",
+    "CustomFunction": "custom",
+    "CustomTrial": "custom",
+    "SavedTrial": "custom",
+    "StopTrial": "custom",
+    "load_function": "custom",
+    "saved_model": "custom",
 }
 
 __all__ = [
+    "ARTIFACTS",
+    "MODEL",
     "Attempt",
+    "Batch",
     "Bench",
     "Channel",
+    "CustomCommand",
+    "CustomFunction",
+    "CustomTrial",
     "Decision",
     "Ending",
     "Facts",
     "Finding",
     "FineTune",
+    "ImageModality",
     "Job",
     "Lease",
     "Objective",
     "Outcome",
     "Printed",
     "Report",
+    "SavedTrial",
+    "StopTrial",
+    "TextModality",
     "TrialSpec",
     "choose_numerics",
     "copy_weights",
     "derive_seed",
+    "load_function",
     "load_weights_file",
     "objective_for",
     "predict",
     "run_alone",
     "run_job",
+    "saved_model",
     "seed_everything",
 ]
 

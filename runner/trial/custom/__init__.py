@@ -1,0 +1,23 @@
+"""Objectives of one's own: a Python function, or a command in any language.
+
+Cheap to import: no more than the standard library and the experiment room.
+"""
+
+from runner.trial.custom.command import CustomCommand
+from runner.trial.custom.folders import ARTIFACTS, MODEL, saved_model
+from runner.trial.custom.function import CustomFunction
+from runner.trial.custom.own_trial import CustomTrial, StopTrial
+from runner.trial.custom.saved import SavedTrial
+from runner.trial.custom.source import load_function
+
+__all__ = [
+    "ARTIFACTS",
+    "MODEL",
+    "CustomCommand",
+    "CustomFunction",
+    "CustomTrial",
+    "SavedTrial",
+    "StopTrial",
+    "load_function",
+    "saved_model",
+]
