@@ -19,6 +19,18 @@ SENTENCES = (
 )
 """What a tiny tokenizer learns from unless it is given sentences of its own."""
 
+FAMILIES = (
+    "bert",
+    "roberta",
+    "distilbert",
+    "albert",
+    "electra",
+    "deberta-v2",
+    "mpnet",
+    "modernbert",
+)
+"""Families whose layers are known to be frozen and adapted as they should."""
+
 # Whose special tokens stand where; DeBERTa, MPNet and ModernBERT take BERT's kind of tokenizer.
 _WORD_PIECE = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _BYTE_PAIR = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")

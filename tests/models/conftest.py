@@ -4,21 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from runner.experiment import LabelKind
 from runner.models import TextFiles, build_text_model, load_text_weights, text_files
+from tests.tiny_adapted import IMAGE_MODELS, pretrained_image_model
 from tests.tiny_text_models import make_tiny_text_model
-
-FAMILIES = (
-    "bert",
-    "roberta",
-    "distilbert",
-    "albert",
-    "electra",
-    "deberta-v2",
-    "mpnet",
-    "modernbert",
-)
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +31,10 @@ def tiny_files(tiny: Callable[[str], Path]) -> Callable[[str], TextFiles]:
 
 
 @pytest.fixture
-def tiny_model(tiny_files: Callable[[str], TextFiles]) -> Callable[..., object]:
+def tiny_model(tiny_files: Callable[[str], TextFiles]) -> Callable[..., nn.Module]:
     """Builds a tiny model of a family with three outputs, for texts unless told otherwise."""
 
-    def build(family: str, kind: LabelKind = LabelKind.CLASS, seed: int = 0) -> object:
+    def build(family: str, kind: LabelKind = LabelKind.CLASS, seed: int = 0) -> nn.Module:
         files = tiny_files(family)
         weights = load_text_weights(files)
         return build_text_model(
@@ -51,3 +42,15 @@ def tiny_model(tiny_files: Callable[[str], TextFiles]) -> Callable[..., object]:
         )
 
     return build
+
+
+@pytest.fixture
+def build(tiny_model: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Builds a tiny model of either library; the seed decides its head alone."""
+
+    def made(name: str, seed: int = 0) -> nn.Module:
+        if name in IMAGE_MODELS:
+            return pretrained_image_model(name, seed=seed)
+        return tiny_model(name, seed=seed)
+
+    return made
