@@ -127,11 +127,11 @@ def promote(study: str, **options: Any) -> Any:
     return promote_trial(Store.default(), study, **options)
 
 
-def predict(model: str, images: Sequence[str | Path], **options: Any) -> Any:
-    """Predict with a registered model or any trial; see `promotion.predict_images`."""
-    from runner.promotion import predict_images
+def predict(model: str, inputs: Any, **options: Any) -> Any:
+    """Predict with a registered model or any trial; see `promotion.predict`."""
+    from runner.promotion import predict as predict_with
 
-    return predict_images(Store.default(), model, images, **options)
+    return predict_with(Store.default(), model, inputs, **options)
 
 
 def as_experiment(

@@ -139,10 +139,22 @@ def _add_model_commands(commands: Any) -> None:
     promote.add_argument(
         "--without-comparison", action="store_true", help="replace a champion unseen"
     )
+    promote.add_argument(
+        "--form",
+        choices=("merged", "adapter"),
+        default="merged",
+        help="of a trial with adapters: register all weights, or the adapter for its base model",
+    )
     _add_json(promote)
-    predict = _add(commands, "predict", _predict, "predict images with a model or a trial")
+    predict = _add(commands, "predict", _predict, "predict with a model or a trial")
     predict.add_argument("model", help="registered name, models:/ or runs:/ URI, or a study")
-    predict.add_argument("images", nargs="+", metavar="IMAGE")
+    predict.add_argument("inputs", nargs="*", metavar="INPUT", help="image files, or texts")
+    predict.add_argument(
+        "--file", metavar="FILE", help="a .csv, .tsv, .jsonl, .parquet or .txt file of inputs"
+    )
+    predict.add_argument(
+        "--column", metavar="NAME", help="its column, if not image, text or tokens"
+    )
     predict.add_argument("--trial", type=int, metavar="N", help="a trial of the study MODEL")
     predict.add_argument(
         "--tracking-uri", metavar="URI", help="default: the study's, or the store"
@@ -298,13 +310,20 @@ def _studies(options: argparse.Namespace) -> int:
     if options.study is None:
         print(f"runner: studies {options.action} needs a study's name", file=sys.stderr)
         return USAGE
-    if options.action == "archive":
-        print(archive(store, options.study))
+    if options.action == "delete" and not (options.yes or _is_agreed(options.study)):
         return 0
-    if not options.yes and input(f"delete {options.study}? [y/N] ").lower() != "y":
-        return 0
-    print(delete(store, options.study))
+    said = (archive if options.action == "archive" else delete)(store, options.study)
+    if options.json:
+        _print_json({"study": options.study, "action": options.action, "message": said})
+    else:
+        print(said)
     return 0
+
+
+def _is_agreed(study: str) -> bool:
+    # Not through input(): its prompt would be in the midst of the JSON.
+    print(f"delete {study}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() == "y"
 
 
 def _pictures(options: argparse.Namespace) -> int:
@@ -328,6 +347,7 @@ def _promote(options: argparse.Namespace) -> int:
         alias=options.alias,
         name=options.name,
         is_compared=not options.without_comparison,
+        form=options.form,
         say=_quiet if options.json else _say,
     )
     if options.json:
@@ -336,18 +356,22 @@ def _promote(options: argparse.Namespace) -> int:
     if promotion.comparison:
         print(promotion.comparison)
     print(f"{promotion.name} version {promotion.version} is now {promotion.alias}")
-    print(f"predict:  python -m runner predict {promotion.name} photo.jpg")
+    print(f"predict:  {promotion.predict_command}")
     print(f"serve:    {promotion.serve_command}")
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
     from runner import api
+    from runner.promotion import InputFile
     from runner.report import prediction_table
 
+    if bool(options.inputs) == bool(options.file):
+        print("runner: predict needs either inputs or --file", file=sys.stderr)
+        return USAGE
     rows = api.predict(
         options.model,
-        options.images,
+        InputFile(options.file, options.column) if options.file else options.inputs,
         trial=options.trial,
         uri=options.tracking_uri,
         say=_quiet if options.json else _say,

@@ -3,10 +3,12 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from runner.experiment import LabelKind
 from runner.promotion.gate import Evaluation
 from runner.promotion.weights import Candidate
-from runner.trial import Bench, choose_numerics, load_weights_file, predict_outputs
+from runner.trial import Batch, Bench, choose_numerics, load_weights_file, predict
 
 
 def evaluate_on_test(candidate: Candidate, bench: Bench) -> tuple[Evaluation, dict[str, Any]]:
@@ -16,21 +18,23 @@ def evaluate_on_test(candidate: Candidate, bench: Bench) -> tuple[Evaluation, di
     """
     experiment, trial = candidate.experiment, candidate.trial
     recipe = experiment.recipe(dict(trial.params))
-    model = bench.build_model(recipe, trial.seed)
-    model.load_state_dict(load_weights_file(candidate.weights))
+    kept = bench.build_kept(recipe, trial.seed, load_weights_file(candidate.weights))
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    numerics = choose_numerics(model, device, precision="float32", channels_last="auto")
-    model = numerics.place(model).eval()
-    part = bench.test()
-    outputs = predict_outputs(
-        model, part, transform=bench.transform, batch_size=64, device=numerics.device
+    numerics = choose_numerics(kept, device, precision="float32", channels_last="auto")
+    model = numerics.place(kept).eval()
+
+    def forward(batch: Batch) -> Tensor:
+        return bench.modality.forward(model, batch, numerics)
+
+    predictions = predict(
+        bench, forward, bench.test(), recipe=recipe, batch_size=64, device=numerics.device
     )
-    right = (outputs.argmax(dim=1) == part.targets).float().tolist()
     evaluation = Evaluation(
         split=bench.split.fingerprint,
-        metric=experiment.search.metric,
-        values=bench.task.score(outputs, part.targets),
-        is_maximized=experiment.search.direction == "maximize",
-        quality=dict(zip(part.ids, right, strict=True)),
+        metric=experiment.metric,
+        values=bench.task.score(predictions),
+        is_maximized=experiment.direction == "maximize",
+        quality=bench.task.quality(predictions),
+        labels=bench.task.form.labels or LabelKind.CLASS,
     )
-    return evaluation, dict(bench.task.evaluate(outputs, part.targets, part.ids))
+    return evaluation, bench.task.evaluate(predictions)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.errors import NotFound, PromotionRefused
-from runner.experiment import Store
+from runner.experiment import Modality, Store
 from runner.promotion.evaluation import evaluate_on_test
+from runner.promotion.form import Form
 from runner.promotion.gate import (
     Champion,
     Evaluation,
@@ -16,7 +17,7 @@ from runner.promotion.gate import (
     require_same_split,
 )
 from runner.promotion.looks import TAG_SPLIT, begin_look, count_looks, end_look, read_look
-from runner.promotion.packaging import log_model, register_model
+from runner.promotion.packaging import ServedModel, log_model, register_model
 from runner.promotion.served import served_model_of
 from runner.promotion.weights import Candidate, get_candidate
 from runner.report import value_text
@@ -41,8 +42,10 @@ class Promotion:
         test: Test metrics by name; fractions (or the loss).
         interval: The mean quality of the test examples (of classes the accuracy), with its 95 %
             interval.
+        look: The MLflow run that recorded this look.
         looks: How often this test split has been looked at, this look included.
         comparison: How it compares with the champion before it; empty if there was none.
+        predict_command: Predicts with it.
         serve_command: Serves it with plain MLflow.
     """
 
@@ -54,7 +57,9 @@ class Promotion:
     test: dict[str, float]
     interval: QualityInterval
     looks: int
+    look: str
     comparison: str
+    predict_command: str
     serve_command: str
 
 
@@ -66,6 +71,7 @@ def promote(
     alias: str = "champion",
     name: str | None = None,
     is_compared: bool = True,
+    form: Form = Form.MERGED,
     say: Say = print,
 ) -> Promotion:
     """Promote a study's best trial, or another one.
@@ -77,6 +83,7 @@ def promote(
         alias: What to move.
         name: Registered model; None for the study's name.
         is_compared: Whether the gate compares with the current champion.
+        form: Whether a trial with adapters is registered merged or as an adapter.
         say: Takes lines of news.
     Raises:
         PromotionRefused: If the champion is better, or comparing would be unfair.
@@ -97,6 +104,7 @@ def promote(
     if champion is not None:
         require_other_trial(candidate.run_id, champion)
         require_same_split(split, champion)
+    served = served_model_of(candidate, bench, form=form)
     look = begin_look(tracking, candidate, split)
     evaluation, report = evaluate_on_test(candidate, bench)
     end_look(tracking, look, evaluation, report)
@@ -104,7 +112,7 @@ def promote(
     looks = count_looks(tracking, split)
     _say_result(candidate, evaluation, interval, looks, say)
     comparison = require_no_worse(evaluation, champion) if champion is not None else ""
-    version = _register(tracking, candidate, bench, registered, alias, look, evaluation)
+    version = _register(tracking, candidate, served, registered, alias, look, evaluation)
     return Promotion(
         registered,
         version,
@@ -114,10 +122,17 @@ def promote(
         dict(evaluation.values),
         interval,
         looks,
+        look,
         comparison,
+        _predict_command(registered, candidate),
         f"MLFLOW_TRACKING_URI={tracking.shown_uri} mlflow models serve "
         f"-m models:/{registered}@{alias} --env-manager local",
     )
+
+
+def _predict_command(name: str, candidate: Candidate) -> str:
+    is_text = candidate.experiment.form.modality is Modality.TEXT
+    return f"python -m runner predict {name} " + ('"a text"' if is_text else "photo.jpg")
 
 
 def _require_unchanged(candidate: Candidate, bench: Bench) -> str:
@@ -176,7 +191,7 @@ def _say_result(
 def _register(
     tracking: Tracking,
     candidate: Candidate,
-    bench: Bench,
+    served: ServedModel,
     name: str,
     alias: str,
     look: str,
@@ -190,8 +205,7 @@ def _register(
         f"runner.test_{evaluation.metric}": repr(evaluation.value),
     }
     with tracking.answering():
-        model = served_model_of(candidate, bench)
-        logged = log_model(tracking.client, model, run_id=candidate.run_id, tags=tags)
+        logged = log_model(tracking.client, served, run_id=candidate.run_id, tags=tags)
         version = register_model(tracking.client, logged, name=name, tags=tags)
         tracking.client.set_registered_model_alias(name, alias, version)
     return version

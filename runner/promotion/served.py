@@ -1,21 +1,83 @@
 """A candidate as a model that plain MLflow serves: a trial's parts joined with its packaging."""
 
-from runner.experiment import LabelKind
+from typing import TYPE_CHECKING, cast
+
+from runner.errors import PromotionRefused
+from runner.experiment import Recipe, TextDataSettings
+from runner.promotion.adapter_base import base_weights_of
 from runner.promotion.answers import Answers
+from runner.promotion.form import Form
 from runner.promotion.image_packaging import image_model_of, serve_images
 from runner.promotion.packaging import ServedModel
+from runner.promotion.text_packaging import TextModel, serve_texts
 from runner.promotion.weights import Candidate
-from runner.trial import Bench, load_weights_file
+from runner.trial import Bench, ImageModality, TextModality, load_weights_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
-def served_model_of(candidate: Candidate, bench: Bench) -> ServedModel:
-    """What plain MLflow serves of a candidate."""
-    asked = candidate.experiment.model
+def served_model_of(
+    candidate: Candidate, bench: Bench, *, form: Form = Form.MERGED
+) -> ServedModel:
+    """What plain MLflow serves of a candidate.
+
+    Raises:
+        PromotionRefused: If the form asked for cannot be had of this trial.
+    """
+    recipe = candidate.experiment.recipe(dict(candidate.trial.params))
+    if form is Form.ADAPTER and recipe.adapter == "none":
+        raise PromotionRefused(
+            f"trial {candidate.trial.number} trained the weights themselves, not an adapter; "
+            "promote it with --form merged"
+        )
+    modality = bench.modality
+    if isinstance(modality, TextModality):
+        return serve_texts(_text_model(candidate, bench, modality, recipe, form))
+    assert isinstance(modality, ImageModality)  # there are two
+    return _image_model(candidate, bench, modality, recipe, form)
+
+
+def _answers(bench: Bench) -> Answers:
+    labels = bench.experiment.form.labels
+    assert labels is not None  # an objective of one's own is promoted elsewhere
+    return Answers.from_facts(labels, bench.task.facts())
+
+
+def _image_model(
+    candidate: Candidate, bench: Bench, modality: ImageModality, recipe: Recipe, form: Form
+) -> ServedModel:
+    if form is Form.ADAPTER:
+        raise PromotionRefused(
+            "adapters of image models are promoted merged: timm has no layout of its own for "
+            "them; use --form merged"
+        )
     model = image_model_of(
-        asked.name,
-        asked.arguments,
-        image_size=candidate.experiment.data.image_size,
-        transform=bench.transform,
-        answers=Answers(LabelKind.CLASS, bench.source.classes),
+        candidate.experiment.model.name,
+        candidate.experiment.model.arguments,
+        image_size=modality.asked.image_size,
+        transform=modality.transform,
+        answers=_answers(bench),
     )
-    return serve_images(model, load_weights_file(candidate.weights))
+    state = load_weights_file(candidate.weights)
+    kept = bench.build_kept(recipe, candidate.trial.seed, state)
+    return serve_images(model, kept.state_dict())
+
+
+def _text_model(
+    candidate: Candidate, bench: Bench, modality: TextModality, recipe: Recipe, form: Form
+) -> TextModel:
+    settings = candidate.experiment.data
+    assert isinstance(settings, TextDataSettings)  # the first pass has checked it
+    is_merged = form is Form.MERGED
+    state = load_weights_file(candidate.weights)
+    kept = bench.build_kept(recipe, candidate.trial.seed, state, merged=is_merged)
+    return TextModel(
+        network=cast("PreTrainedModel", kept),
+        tokenizer=modality.tokenizer,
+        answers=_answers(bench),
+        max_length=recipe.max_length or modality.limit,
+        cleaning=settings.cleaning.model_dump(),
+        has_pair=modality.source.is_pair,
+        base=None if is_merged else base_weights_of(modality.files),
+    )

@@ -20,6 +20,7 @@ import hashlib
 import inspect
 import json
 import unicodedata
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -58,7 +59,9 @@ class TextModel(PythonModel):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         network = load_network(folder, self.spec)
-        self.takes = frozenset(inspect.signature(network.forward).parameters)
+        self.takes = set(inspect.signature(network.forward).parameters)
+        if getattr(network.config, "type_vocab_size", 2) < 2:
+            self.takes.discard("token_type_ids")
         self.network = network.eval().to(self.device)
 
     def predict(
@@ -94,7 +97,7 @@ class TextModel(PythonModel):
             logits = self._logits({name: [encoded[name][row] for row in rows] for name in encoded})
             for row, own in zip(rows, logits, strict=True):
                 if self.spec["kind"] == "tags":
-                    words = self._padded(encoded.word_ids(row), len(own), None)
+                    words = self._padded(self._words(encoded, row), len(own), None)
                     own = by_word(own, words, count=len(texts[row]))
                 outputs[row] = own
         return [outputs[row] for row in range(len(texts))]
@@ -109,6 +112,14 @@ class TextModel(PythonModel):
             max_length=self.spec["max_length"],
             is_split_into_words=self.spec["kind"] == "tags",
         )
+
+    def _words(self, encoded: Any, row: int) -> list[int | None]:
+        """The word of each token; None where the word's first token was cut off on the left."""
+        words: list[int | None] = encoded.word_ids(row)
+        if self.tokenizer.truncation_side != "left":
+            return words
+        lost = {word for part in encoded[row].overflowing for word in part.word_ids}
+        return [None if word in lost else word for word in words]
 
     def _logits(self, rows: dict[str, list[Any]]) -> Tensor:
         """Logits of one batch, float32 on the CPU: [B, C], of words [B, T, C]."""
@@ -176,13 +187,15 @@ def base_folder(base: dict[str, Any]) -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers draws a progress bar, and lists the head among what a base model lacks."""
+    """transformers draws a progress bar, lists what a base model lacks, and warns of its own."""
     logs: Any = transformers_logging
     was_shown, level = logs.is_progress_bar_enabled(), logs.get_verbosity()
     logs.disable_progress_bar()
     logs.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logs.set_verbosity(level)
         if was_shown:

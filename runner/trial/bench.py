@@ -15,6 +15,7 @@ from runner.experiment import Modality as ModalityName
 from runner.tasks import PADDING, Predictions, Task, gather, make_task
 from runner.trial.images import ImageModality
 from runner.trial.modality import WORD_POSITIONS, Batch, Inputs, Modality
+from runner.trial.seeding import derive_seed
 from runner.trial.texts import TextModality
 
 
@@ -118,8 +119,12 @@ class Bench:
         """The test part: for promotion alone, never loaded while searching."""
         return self._part(self.split.test)
 
-    def build(self, recipe: Recipe, seed: int) -> Built:
-        """A fresh model with pretrained weights, a new head, and adapters where asked for."""
+    def build(self, recipe: Recipe, trial_seed: int) -> Built:
+        """A fresh model with pretrained weights, a new head, and adapters where asked for.
+
+        The same recipe and trial seed give the same values, also of what pretrained weights lack.
+        """
+        seed = derive_seed(trial_seed, "head")
         model = self.modality.build_model(recipe, outputs=self.task.outputs, seed=seed)
         groups = models.layer_groups(model)
         depth = groups.depth(recipe.freeze_depth)
@@ -137,14 +142,24 @@ class Bench:
         )
         return Built(adapted, groups, depth, is_adapted=True)
 
-    def build_kept(self, recipe: Recipe, seed: int, state: Mapping[str, Tensor]) -> nn.Module:
-        """A trial's model as its kept weights have it, adapters merged, in evaluation mode."""
-        built = self.build(recipe, seed)
-        if built.is_adapted:
-            models.load_trainable(built.model, state)
-            return models.merged_model(built.model).eval()
-        built.model.load_state_dict(dict(state))
-        return built.model.eval()
+    def build_kept(
+        self, recipe: Recipe, trial_seed: int, state: Mapping[str, Tensor], *, merged: bool = True
+    ) -> nn.Module:
+        """A trial's model as its kept weights have it, in evaluation mode.
+
+        Args:
+            recipe: The trial's.
+            trial_seed: The trial's: what adapters sit beside is made again from it.
+            state: The kept weights: all, or those of adapters and head.
+            merged: Whether adapters become part of the weights.
+        """
+        built = self.build(recipe, trial_seed)
+        if not built.is_adapted:
+            built.model.load_state_dict(dict(state))
+            return built.model.eval()
+        models.load_trainable(built.model, state)
+        model = models.merged_model(built.model) if merged else built.model
+        return model.eval()
 
     def _part(self, indices: tuple[int, ...]) -> Part:
         examples = [self.source.examples[index] for index in indices]

@@ -79,7 +79,7 @@ class Training:
     def __post_init__(self) -> None:
         recipe = self.recipe
         seed_everything(derive_seed(self.spec.seed, "init"))
-        self.built = self.bench.build(recipe, derive_seed(self.spec.seed, "head"))
+        self.built = self.bench.build(recipe, self.spec.seed)
         self.numerics = choose_numerics(
             self.built.model,
             self.lease.devices[0],

@@ -165,7 +165,7 @@ def test_frozen_groups_do_not_change_by_a_bit(benches, spec, lease):
     from runner.trial.seeding import derive_seed
 
     bench = benches(freeze_depth=3)
-    before = bench.build(bench.experiment.recipe({}), derive_seed(spec.seed, "head")).model
+    before = bench.build(bench.experiment.recipe({}), spec.seed).model
     groups = models.layer_groups(before)
 
     fine_tune(bench, spec, lease, Recorder())
