@@ -94,6 +94,8 @@ def _open_images(
     if not isinstance(settings, ImageDataSettings):
         rule = "holds no images; these come from a folder, a manifest, torchvision, huggingface"
         raise DataSettingError("data.source", f"{rule} or a bundled set", seen=settings.source)
+    if labels is LabelKind.TAGS:
+        raise DataSettingError("data.source", "images have no words to tag", seen=settings.source)
     if settings.source == "manifest":
         return _open_manifest(settings, labels, base, cache)
     if settings.source == "huggingface":

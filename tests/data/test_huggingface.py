@@ -11,10 +11,12 @@ from PIL import Image
 
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
+from runner.data.hub_columns import HubTable
 from runner.data.hub_loading import HubPlace
 from runner.data.huggingface import HubColumns, huggingface_source
 from runner.data.labels import LabelColumns
 from runner.errors import DataError
+from runner.experiment import LabelKind
 
 datasets = pytest.importorskip("datasets")
 
@@ -115,6 +117,41 @@ def test_column_that_is_missing_is_refused_with_those_that_are_there(saved, colu
 
     assert caught.value.key == key
     assert message in str(caught.value)
+
+
+def test_several_labels_and_numbers_of_images_are_read(tmp_path):
+    rows = table(4).remove_columns("label")
+    mood = datasets.ClassLabel(names=["sad", "glad", "mad"])
+    rows = rows.add_column("moods", [[0, 2], [], [2], [0]], feature=datasets.Sequence(mood))
+    rows = rows.add_column("age", [1.5, 2.0, -1.0, 8.0])
+    rows.save_to_disk(str(tmp_path / "saved"))
+
+    several = opened(
+        tmp_path / "saved",
+        columns=HubColumns(labels=LabelColumns("moods")),
+        kind=LabelKind.CLASSES,
+    )
+    numbers = opened(
+        tmp_path / "saved", columns=HubColumns(labels=LabelColumns("age")), kind=LabelKind.NUMBER
+    )
+
+    assert (several.kind, several.classes) == (LabelKind.CLASSES, ("sad", "mad"))
+    assert [example.label for example in several.examples] == [(0, 1), (), (1,), (0,)]
+    assert (numbers.kind, numbers.classes) == (LabelKind.NUMBER, ())
+    assert [example.label for example in numbers.examples] == [1.5, 2.0, -1.0, 8.0]
+
+
+def test_class_beyond_the_names_is_refused_with_its_row(tmp_path):
+    rows = {"image": table(2)["image"], "label": [0, 1]}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    plain = datasets.Dataset.from_dict(rows, features=features)
+    names = datasets.ClassLabel(names=["dog", "cat"])
+    hub_table = HubTable("here", None, plain)
+    plain.info.features = datasets.Features({**features, "label": names})
+    plain._data = plain._data.set_column(1, "label", [[0, 5]])
+
+    with pytest.raises(DataError, match="here, all row 1: the 'label' cell holds class 5, but"):
+        list(hub_table.cells("label"))
 
 
 def test_splits_without_train_are_refused(tmp_path):

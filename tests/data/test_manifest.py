@@ -10,6 +10,7 @@ from runner.data.example import Part, Source
 from runner.data.labels import LabelColumns
 from runner.data.manifest import Columns, manifest_source
 from runner.errors import DataError
+from runner.experiment import LabelKind
 
 
 def opened(path: Path, **changes: object) -> Source:
@@ -170,3 +171,74 @@ def test_manifest_in_another_encoding_is_refused_with_its_line(root):
 def test_manifest_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(DataSettingError, match="data.path: the file does not exist"):
         opened(tmp_path / "m.csv")
+
+
+def test_numbers_of_images_are_read(root):
+    (root / "m.csv").write_text("path,age\na/000.png,1.5\na/001.png,-2\nb/000.png,1e1\n")
+
+    source = opened(
+        root / "m.csv", columns=Columns(labels=LabelColumns("age")), kind=LabelKind.NUMBER
+    )
+
+    assert (source.kind, source.classes) == (LabelKind.NUMBER, ())
+    assert [example.label for example in source.examples] == [1.5, -2.0, 10.0]
+    assert source.image(2).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        (
+            "path,b,a\na/000.png,1,0\na/001.png,0,0\nb/000.png,1,1\n",
+            LabelColumns(flags=("b", "a")),
+        ),
+        ("path,label\na/000.png,b\na/001.png,\nb/000.png,a;b\n", LabelColumns(separator=";")),
+    ],
+)
+def test_several_labels_of_images_are_read(root, text, columns):
+    (root / "m.csv").write_text(text)
+    path = root / "m.csv"
+
+    source = opened(path, columns=Columns(labels=columns), kind=LabelKind.CLASSES)
+
+    assert source.kind is LabelKind.CLASSES
+    held = [{source.classes[i] for i in example.label} for example in source.examples]
+    assert held == [{"b"}, set(), {"a", "b"}]
+    assert source.classes == (columns.flags or ("a", "b"))
+
+
+def test_lists_in_parquet_are_several_labels_of_images(root):
+    paths = [path for path, _ in ROWS]
+    frame = pd.DataFrame({"path": paths, "label": [["x"], ["y", "x"], [], ["y"]]})
+    frame.to_parquet(root / "m.parquet")
+
+    source = opened(root / "m.parquet", kind=LabelKind.CLASSES)
+
+    assert [example.label for example in source.examples] == [(0,), (0, 1), (), (1,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        (
+            "path,label\na/000.png,nan\n",
+            LabelKind.NUMBER,
+            "m.csv, line 2: the 'label' cell",
+        ),
+        ("path,label\na/000.png,2\nb/000.png,2\n", LabelKind.NUMBER, "all 2 images have the num"),
+        ("path,label\na/000.png,\nb/000.png,x|y\n", LabelKind.CLASSES, "at .*m.csv, line 3 the"),
+    ],
+)
+def test_labels_of_images_that_are_wrong_are_refused(root, text, kind, message):
+    (root / "m.csv").write_text(text)
+
+    with pytest.raises(DataError, match=message):
+        opened(root / "m.csv", kind=kind)
+
+
+def test_label_of_unreadable_images_alone_is_refused(root):
+    (root / "m.csv").write_text("path,x,y\na/000.png,1,0\na/9.png,0,1\nb/000.png,0,0\n")
+    columns = Columns(labels=LabelColumns(flags=("x", "y")))
+
+    with pytest.raises(DataError, match="no readable image in 1 label: y. Add images, or take"):
+        opened(root / "m.csv", columns=columns, kind=LabelKind.CLASSES, max_unreadable=0.5)

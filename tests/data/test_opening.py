@@ -6,7 +6,17 @@ import pytest
 
 from runner.data import DataSettingError, open_source
 from runner.errors import DataError
-from runner.experiment import FolderData, ManifestData, TorchvisionData
+from runner.experiment import (
+    BundledData,
+    ConllData,
+    FolderData,
+    HuggingFaceData,
+    LabelKind,
+    ManifestData,
+    Modality,
+    TableData,
+    TorchvisionData,
+)
 
 
 def test_relative_path_starts_from_the_base(make_folder, tmp_path):
@@ -73,3 +83,162 @@ def test_folder_that_may_not_be_read_is_refused_without_a_traceback(make_folder,
 
     with pytest.raises(DataError, match="cannot be read: .*Permission denied"):
         open_source(FolderData(source="folder", path="images"), base=tmp_path, cache=None)
+
+
+def opened_texts(settings, base, labels=LabelKind.CLASS):
+    return open_source(settings, labels=labels, modality=Modality.TEXT, base=base, cache=None)
+
+
+def test_settings_of_a_table_reach_it(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "q,r,x,y,who,part\na,b,1,0,u,train\nc,d,0,1,v,test\ne,,0,1,w,test\n"
+    )
+    settings = TableData(
+        source="table",
+        path="a.csv",
+        text_column="q",
+        pair_column="r",
+        label_columns=["x", "y"],
+        group_column="who",
+        split_column="part",
+        max_empty=0.5,
+    )
+
+    source = opened_texts(settings, tmp_path, LabelKind.CLASSES)
+
+    assert list(source.texts) == [("a", "b"), ("c", "d")]
+    assert source.classes == ("x", "y")
+    assert [(example.group, example.split) for example in source.examples] == [
+        ("u", "train"),
+        ("v", "test"),
+    ]
+    assert len(source.unreadable) == 1
+
+
+def test_separator_words_and_other_parts_of_a_table_reach_it(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,x|y\nb,x\n")
+    (tmp_path / "b.tsv").write_text("w\tt\na b\tO B-x\nc\tO\n")
+    (tmp_path / "c.jsonl").write_text('{"w": ["d"], "t": ["O"]}')
+    several = TableData(source="table", path="a.csv", label_separator="|")
+    tagged = TableData(
+        source="table",
+        path="b.tsv",
+        validation_path="c.jsonl",
+        tokens_column="w",
+        tags_column="t",
+    )
+
+    assert opened_texts(several, tmp_path, LabelKind.CLASSES).classes == ("x", "y")
+    assert opened_texts(tagged, tmp_path, LabelKind.TAGS).examples[2].split == "validation"
+
+
+def test_settings_of_a_conll_file_reach_it(tmp_path):
+    (tmp_path / "a.conll").write_text("O a\nB-x b\n")
+    (tmp_path / "b.conll").write_text("O c\n")
+    settings = ConllData(
+        source="conll", path="a.conll", test_path="b.conll", token_column=1, tag_column=0
+    )
+
+    source = opened_texts(settings, tmp_path, LabelKind.TAGS)
+
+    assert list(source.texts) == [("c",), ("a", "b")]
+
+
+def test_settings_of_hub_texts_reach_them(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = {"q": ["a", "b"], "r": ["c", "d"], "score": [1.0, 2.0]}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "saved"))
+    settings = HuggingFaceData(
+        source="huggingface",
+        name="saved",
+        text_column="q",
+        pair_column="r",
+        label_column="score",
+    )
+
+    source = opened_texts(settings, tmp_path, LabelKind.NUMBER)
+
+    assert list(source.texts) == [("a", "c"), ("b", "d")]
+    assert [example.label for example in source.examples] == [1.0, 2.0]
+
+
+def test_bundled_docstrings_are_texts(tmp_path):
+    settings = BundledData(
+        source="bundled", name="docstrings", size=20, classes=["torch", "numpy"]
+    )
+
+    source = opened_texts(settings, tmp_path)
+
+    assert source.classes == ("torch", "numpy")
+    assert len(source.examples) == 40
+
+
+def test_classes_of_texts_are_chosen(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,x\nb,y\nc,z\n")
+    settings = TableData(source="table", path="a.csv", classes=["z", "x"])
+
+    source = opened_texts(settings, tmp_path)
+
+    assert (source.classes, list(source.texts)) == (("z", "x"), ["a", "c"])
+
+
+TABLE = TableData(source="table", path="a.csv")
+CONLL = ConllData(source="conll", path="a.conll")
+FOLDER = FolderData(source="folder", path="images")
+DIGITS = BundledData(source="bundled", name="digits")
+DOCSTRINGS = BundledData(source="bundled", name="docstrings")
+
+
+@pytest.mark.parametrize(
+    ("settings", "modality", "labels", "key", "message"),
+    [
+        (
+            TABLE,
+            Modality.IMAGE,
+            LabelKind.CLASS,
+            "data.source",
+            "holds no images; these come",
+        ),
+        (CONLL, Modality.IMAGE, LabelKind.CLASS, "data.source", "holds no images"),
+        (
+            FOLDER,
+            Modality.TEXT,
+            LabelKind.CLASS,
+            "data.source",
+            "holds no texts; these come",
+        ),
+        (
+            FOLDER,
+            Modality.IMAGE,
+            LabelKind.NUMBER,
+            "data.source",
+            "its images have one class",
+        ),
+        (
+            DIGITS,
+            Modality.IMAGE,
+            LabelKind.CLASSES,
+            "data.source",
+            "its images have one class",
+        ),
+        (DIGITS, Modality.TEXT, LabelKind.CLASS, "data.name", "texts are called docstrings"),
+        (DOCSTRINGS, Modality.TEXT, LabelKind.NUMBER, "data.name", "has one class for each text"),
+        (DOCSTRINGS, Modality.IMAGE, LabelKind.CLASS, "data.name", "no bundled set of that name"),
+        (CONLL, Modality.TEXT, LabelKind.CLASS, "data.source", "has tags, for the task token_cl"),
+    ],
+)
+def test_source_that_cannot_hold_what_is_asked_for_is_refused(
+    tmp_path, settings, modality, labels, key, message
+):
+    with pytest.raises(DataSettingError, match=message) as caught:
+        open_source(settings, labels=labels, modality=modality, base=tmp_path, cache=None)
+
+    assert caught.value.key == key
+
+
+def test_images_labelled_by_tags_are_refused(tmp_path):
+    (tmp_path / "m.csv").write_text("path,label\na.png,x\n")
+    settings = ManifestData(source="manifest", path="m.csv")
+
+    with pytest.raises(DataSettingError, match="images have no words to tag"):
+        open_source(settings, labels=LabelKind.TAGS, base=tmp_path, cache=None)
