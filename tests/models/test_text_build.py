@@ -241,6 +241,13 @@ def test_build_text_model_values_that_cannot_be_are_refused(tiny_files: _FilesOf
         _build(files, weights=None, arguments={"num_attention_heads": 5})
 
 
+def test_build_text_model_architecture_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    make_tiny_tokenizer(tmp_path)
+    files = text_files("gpt2", "none", base=tmp_path, tokenizer="./")
+    with pytest.raises(TrialFailed, match=r"^model\.name: gpt2 does not fit: it is decoder-only"):
+        _build(files)
+
+
 def test_expected_text_model_has_shapes_and_no_values(tiny_files: _FilesOf) -> None:
     model = expected_text_model(tiny_files("bert"), kind=LabelKind.TAGS, outputs=9, arguments={})
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}

@@ -19,7 +19,8 @@ from runner.errors import TrialFailed, WeightsUnavailable
 from runner.experiment import LabelKind
 from runner.models.build import HEAD_STD
 from runner.models.matching import counted
-from runner.models.text.configuration import text_config
+from runner.models.text.configuration import model_type_of, text_config
+from runner.models.text.families import misfit
 from runner.models.text.head import encoder_prefix, head_dropouts, output_layer
 from runner.models.text.locations import TextFiles
 from runner.models.text.tokenizing import load_tokenizer
@@ -64,9 +65,10 @@ def build_text_model(
         seed: Of the fresh parameters.
     Raises:
         WeightsUnavailable: If the weights do not fit.
-        TrialFailed: If the model has no such dropout, or the values cannot be used.
+        TrialFailed: If the architecture does not fit, the model has no such dropout, or the values
+            cannot be used.
     """
-    config = _config(files, arguments, outputs=outputs)
+    config = _config(files, arguments, kind=kind, outputs=outputs)
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
         if weights is None:
@@ -84,13 +86,19 @@ def expected_text_model(
     """The same model on the meta device: names and shapes in milliseconds, no values.
 
     Raises:
-        TrialFailed: If the values cannot be used.
+        TrialFailed: If the architecture does not fit, or the values cannot be used.
     """
     with torch.device("meta"):
-        return _create(files, _config(files, arguments, outputs=outputs), kind)
+        config = _config(files, arguments, kind=kind, outputs=outputs)
+        return _create(files, config, kind)
 
 
-def _config(files: TextFiles, arguments: Mapping[str, Any], *, outputs: int) -> PreTrainedConfig:
+def _config(
+    files: TextFiles, arguments: Mapping[str, Any], *, kind: LabelKind, outputs: int
+) -> PreTrainedConfig:
+    problem = misfit(model_type_of(files), kind)
+    if problem is not None:
+        raise TrialFailed(f"model.name: {problem}")
     tokenizer = load_tokenizer(files) if files.folder is None else None
     return text_config(files, arguments, outputs=outputs, tokenizer=tokenizer)
 
