@@ -340,6 +340,7 @@ def _promote(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from runner import api
+    from runner.promotion import Form
 
     promotion = api.promote(
         study_name(options.study),
@@ -347,7 +348,7 @@ def _promote(options: argparse.Namespace) -> int:
         alias=options.alias,
         name=options.name,
         is_compared=not options.without_comparison,
-        form=options.form,
+        form=Form(options.form),
         say=_quiet if options.json else _say,
     )
     if options.json:

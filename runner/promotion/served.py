@@ -26,7 +26,7 @@ def served_model_of(
         PromotionRefused: If the form asked for cannot be had of this trial.
     """
     recipe = candidate.experiment.recipe(dict(candidate.trial.params))
-    if form is Form.ADAPTER and recipe.adapter == "none":
+    if form == Form.ADAPTER and recipe.adapter == "none":
         raise PromotionRefused(
             f"trial {candidate.trial.number} trained the weights themselves, not an adapter; "
             "promote it with --form merged"
@@ -47,7 +47,7 @@ def _answers(bench: Bench) -> Answers:
 def _image_model(
     candidate: Candidate, bench: Bench, modality: ImageModality, recipe: Recipe, form: Form
 ) -> ServedModel:
-    if form is Form.ADAPTER:
+    if form == Form.ADAPTER:
         raise PromotionRefused(
             "adapters of image models are promoted merged: timm has no layout of its own for "
             "them; use --form merged"
@@ -69,7 +69,7 @@ def _text_model(
 ) -> TextModel:
     settings = candidate.experiment.data
     assert isinstance(settings, TextDataSettings)  # the first pass has checked it
-    is_merged = form is Form.MERGED
+    is_merged = form == Form.MERGED
     state = load_weights_file(candidate.weights)
     kept = bench.build_kept(recipe, candidate.trial.seed, state, merged=is_merged)
     return TextModel(
