@@ -1,4 +1,4 @@
-"""Images and their labels: sources, splits, transforms, the decoded store, the bundled sets.
+"""Images, texts and their labels: sources, splits, transforms, stores, the bundled sets.
 
 Importing this room does not import torch, so that a driver can open, fingerprint and split the
 data; the names that work on tensors bring torch in when they are first used.

@@ -22,11 +22,29 @@ def text_in(where: str, column: str, cell: object) -> str:
         column: The cell's column, for messages.
         cell: What the file gave.
     Raises:
-        DataError: If it is a list or a mapping.
+        DataError: If it is a list or a mapping, or holds half a character.
     """
     if isinstance(cell, list | tuple | dict):
         raise DataError(f"{where}: the {column!r} cell should hold text, not {shown(cell)}")
-    return cell if isinstance(cell, str) else cell_text(cell)
+    text = cell if isinstance(cell, str) else cell_text(cell)
+    refuse_half_characters(where, column, text)
+    return text
+
+
+def refuse_half_characters(where: str, column: str, text: str) -> None:
+    """Refuse a lone surrogate: JSON can hold one, and no tokenizer can read it.
+
+    Raises:
+        DataError: If there is one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as err:
+        half = ascii(text[err.start])
+        raise DataError(
+            f"{where}: the {column!r} cell holds half a character ({half}): it was cut in two "
+            "when the file was made"
+        ) from err
 
 
 def shown(cell: object) -> str:

@@ -8,28 +8,30 @@ from contextlib import contextmanager
 from runner.errors import DataError
 
 _SEPARATORS = ",;\t|"
+_TAB = "\t"
 _LONGEST_CELL = 2**31 - 1  # the csv module stops at 131,072 characters, and texts may be longer
 
 Row = tuple[int, list[str]]
 
 
-def rows_of(text: str, *, title: str) -> list[Row]:
+def rows_of(text: str, *, title: str, likely: str = ",") -> list[Row]:
     """Every row with the number of its first line, blank ones too, the header among them.
 
-    The separator is the one that the first line has most of. Between tabs, quotation marks are
-    part of the text wherever each line alone has all its cells: such files are mostly written
-    without quoting.
+    The separator is the one that the first line has most of, of two the likely one. Between
+    tabs, quotation marks are part of the text wherever each line alone has all its cells: such
+    files are mostly written without quoting.
 
     Args:
         text: The content.
         title: The file, for messages.
+        likely: The separator that the file's name promises.
     Raises:
         DataError: If a quotation mark is not closed.
     """
     header = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(_SEPARATORS, key=header.count)
+    separator = max(likely + _SEPARATORS, key=header.count)
     with _long_cells():
-        if separator == "\t":
+        if separator == _TAB:
             plain = list(_read(text, separator, title, quoting=csv.QUOTE_NONE))
             if len({len(cells) for _, cells in plain if cells}) == 1:
                 return [(line, [_unquoted(cell) for cell in cells]) for line, cells in plain]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from runner.data.cells import cell_text, shown
+from runner.data.cells import cell_text, refuse_half_characters, shown
 from runner.data.errors import DataSettingError
 from runner.errors import DataError
 from runner.experiment import LabelKind, RowLabelSettings
@@ -126,6 +126,7 @@ def words_in(where: str, column: str, cell: object) -> tuple[str, ...]:
     missing = [number for number, word in enumerate(cell) if word is None]
     if missing:
         raise DataError(f"{where}: item {missing[0]} (from 0) of the {column!r} cell is null")
+    refuse_half_characters(where, column, " ".join(str(word) for word in cell))
     return tuple(str(word) for word in cell)
 
 

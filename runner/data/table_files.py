@@ -123,7 +123,8 @@ def _short(name: str) -> str:
 
 def _read_delimited(path: Path) -> Table:
     """A delimited text file, its first line the names of the columns."""
-    lines = rows_of(decoded(path), title=str(path))
+    likely = "\t" if path.suffix.lower() == ".tsv" else ","
+    lines = rows_of(decoded(path), title=str(path), likely=likely)
     rows = [(n, cells) for n, cells in lines if any(cell.strip() for cell in cells)]
     if not rows:
         raise DataError(f"{path} is empty; its first line must name the columns")

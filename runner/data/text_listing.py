@@ -89,8 +89,9 @@ def is_empty(text: Text, kind: LabelKind) -> bool:
 
 def digest_of_text(text: Text) -> str:
     """SHA-256 of a text, a pair or a list of words, in hexadecimal."""
-    content = text if isinstance(text, str) else json.dumps(text, ensure_ascii=True)
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    # The zero byte keeps a list of texts from having the digest of a text that looks like it.
+    content = text if isinstance(text, str) else "\0" + json.dumps(text)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _classes(

@@ -119,7 +119,7 @@ class TextDataSettings(CommonDataSettings):
         ge=0,
         le=1,
         description="Fraction of texts that may be empty before the run is stopped; they are "
-        "left out.",
+        "left out. A pair is empty if one of its texts is.",
     )
 
 

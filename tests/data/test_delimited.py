@@ -65,3 +65,9 @@ def test_unusual_line_separators_of_unicode_are_part_of_a_text():
         "one\u2028two\x0cthree\x85four",
         "1",
     ]
+
+
+def test_of_two_separators_the_likely_one_is_taken():
+    text = "text, long\tlabel\na, b\t1\n"
+
+    assert rows_of(text, title="t.tsv", likely="\t")[1] == (2, ["a, b", "1"])
