@@ -1,9 +1,9 @@
 """What a served model answers with, as far as its signature says it; the same for every modality.
 
-The served code itself cannot import this: see `served_image_model` and `served_text_model`.
+How the answers are made of a network's outputs is in `served_answers`, which is served too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,6 @@ def answer_signature(
     inputs: "list[ColSpec]",
     *,
     batch_size: int,
-    class_column: Callable[[str], str],
 ) -> "ModelSignature":
     """What a served model takes and gives.
 
@@ -63,26 +62,29 @@ def answer_signature(
         answers: What it answers with.
         inputs: The columns it takes.
         batch_size: Examples that go through the network at once unless told otherwise.
-        class_column: The column of a class, as the served code names it.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema
+
+    from runner.promotion.served_answers import DEFAULT_THRESHOLD
 
     params = [ParamSpec("batch_size", DataType.long, batch_size)]
     if answers.kind is LabelKind.CLASS:
         params.insert(0, ParamSpec("top_k", DataType.long, 1))
     if answers.kind is LabelKind.CLASSES:
-        params.insert(0, ParamSpec("threshold", DataType.double, 0.5))
+        params.insert(0, ParamSpec("threshold", DataType.double, DEFAULT_THRESHOLD))
     return ModelSignature(
         inputs=Schema([*inputs]),
-        outputs=Schema([*_output_columns(answers, class_column)]),
+        outputs=Schema([*_output_columns(answers)]),
         params=ParamSchema(params),
     )
 
 
-def _output_columns(answers: Answers, class_column: Callable[[str], str]) -> "list[ColSpec]":
+def _output_columns(answers: Answers) -> "list[ColSpec]":
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
+
+    from runner.promotion.served_answers import class_column
 
     each = [ColSpec(DataType.double, class_column(name)) for name in answers.classes]
     if answers.kind is LabelKind.CLASS:

@@ -17,7 +17,9 @@ from runner.models import InputSpec, arguments_for_size, plain_architecture
 from runner.promotion.answers import Answers, answer_signature
 from runner.promotion.packaging import ServedModel
 
-_CODE = Path(__file__).parent / "served_image_model.py"
+_CODE = tuple(
+    Path(__file__).with_name(name) for name in ("served_answers.py", "served_image_model.py")
+)
 _IMPORTS = ("torch", "timm", "safetensors", "pillow", "numpy", "pandas")
 
 
@@ -92,7 +94,7 @@ def serve_images(model: ImageModel, state: Mapping[str, Tensor]) -> ServedModel:
     """
     from mlflow.types import ColSpec, DataType
 
-    from runner.promotion.served_image_model import DEFAULT_BATCH_SIZE, class_column
+    from runner.promotion.served_image_model import DEFAULT_BATCH_SIZE
 
     def write(folder: Path) -> dict[str, Path]:
         """The weights, and the description beside them."""
@@ -108,7 +110,6 @@ def serve_images(model: ImageModel, state: Mapping[str, Tensor]) -> ServedModel:
             model.answers,
             [ColSpec(DataType.binary, "image")],
             batch_size=DEFAULT_BATCH_SIZE,
-            class_column=class_column,
         ),
         example=_example(model.input.size),
         imports=_IMPORTS,

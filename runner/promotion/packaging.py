@@ -3,6 +3,7 @@
 What every served model has in common; `image_packaging` and `text_packaging` say the rest.
 """
 
+import ast
 import json
 import logging
 import os
@@ -28,14 +29,14 @@ class ServedModel:
     """A model that plain MLflow can serve.
 
     Attributes:
-        code: The file that MLflow keeps a copy of and runs.
+        code: Files that become the one which MLflow keeps and runs, the model's own last.
         write: Writes the model's artifacts into a folder, and gives the path of each by its name.
         signature: What it takes and gives.
         example: Rows it can answer; MLflow keeps them with the model.
         imports: Distributions that the code imports.
     """
 
-    code: Path
+    code: Sequence[Path]
     write: Callable[[Path], Mapping[str, Path]]
     signature: "ModelSignature"
     example: "pd.DataFrame"
@@ -161,16 +162,32 @@ def save_model(path: Path, model: ServedModel, *, card: Any = None) -> None:
     # "Validating input example ...": news for nobody.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, _without_progress_bars():
+        code = Path(folder, model.code[-1].name)
+        code.write_text(joined(model.code), "utf-8")
         artifacts = model.write(Path(folder))
         mlflow.pyfunc.save_model(
             str(path),
-            python_model=str(model.code),
+            python_model=str(code),
             artifacts={name: str(artifact) for name, artifact in artifacts.items()},
             signature=model.signature,
             input_example=model.example,
             pip_requirements=requirements(model.imports),
             mlflow_model=card,
         )
+
+
+def joined(code: Sequence[Path]) -> str:
+    """Files of this project as one, without what they import of one another."""
+    return "\n\n".join(_without_own_imports(path.read_text("utf-8")) for path in code)
+
+
+def _without_own_imports(source: str) -> str:
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("runner."):
+            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[number] = ""
+    return "\n".join(lines) + "\n"
 
 
 def requirements(imports: Sequence[str]) -> list[str]:

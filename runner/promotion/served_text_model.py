@@ -1,9 +1,9 @@
 """A text model served by plain MLflow: this file, a transformers folder and a description.
 
-MLflow keeps a copy of this file beside the model ("models from code") and runs it wherever the
-model is loaded, so it may import only what the model's own requirements name. How a text is
-cleaned and cut, and how an answer becomes a table, is therefore written here a second time; tests
-hold it against the training code and against the served image model.
+MLflow keeps a copy beside the model ("models from code"), joined with the parts it imports of this
+project, and runs it wherever the model is loaded; so it may import only what the model's own
+requirements name. How a text is cleaned and cut is therefore written here a second time; tests
+hold it against the training code.
 
 Input: a column `text`, and `pair` where the model was trained on pairs. A model that tags words
 takes `text` (split at white space) or `tokens` (a list of words a row).
@@ -16,14 +16,9 @@ Parameters: `batch_size` is how many texts go through the network at once; one c
 a label holds.
 """
 
-import hashlib
 import inspect
 import json
 import unicodedata
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +30,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    PreTrainedTokenizerFast,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedTokenizerFast
+
+from runner.promotion.served_answers import answer_table
+from runner.promotion.served_network import load_network
 
 DEFAULT_BATCH_SIZE = 32
-DEFAULT_THRESHOLD = 0.5
-RESERVED_COLUMNS = ("label", "probability", "labels", "image", "text", "pair", "tokens")
-RESERVED_BEGINNINGS = ("label_", "probability_")
 
 
 class TextModel(PythonModel):
@@ -142,64 +131,6 @@ class TextModel(PythonModel):
     def _padded(self, values: list[Any], length: int, filling: Any) -> list[Any]:
         padding = [filling] * (length - len(values))
         return padding + values if self.tokenizer.padding_side == "left" else values + padding
-
-
-def load_network(folder: Path, spec: dict[str, Any]) -> Any:
-    """The network in a transformers folder; or an adapter there, merged into its base."""
-    of_words, of_texts = AutoModelForTokenClassification, AutoModelForSequenceClassification
-    auto: Any = of_words if spec["kind"] == "tags" else of_texts
-    plain = {"local_files_only": True, "dtype": torch.float32}
-    with _quiet():
-        if spec.get("base") is None:
-            return auto.from_pretrained(folder, **plain)
-        from peft import PeftModel
-
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        base = auto.from_pretrained(base_folder(spec["base"]), config=config, **plain)
-        return PeftModel.from_pretrained(base, folder).merge_and_unload()
-
-
-def base_folder(base: dict[str, Any]) -> Path:
-    """The folder of the weights under an adapter, known to be those it was trained on.
-
-    Raises:
-        MlflowException: If they are not here, or others.
-    """
-    kind, _, name = base["source"].partition(":")
-    if kind == "hub":
-        from huggingface_hub import snapshot_download
-
-        wanted = [*base["files"], "config.json"]
-        folder = Path(snapshot_download(name, revision=base["path"], allow_patterns=wanted))
-    else:
-        root = metadata.distribution(name).locate_file("") if kind == "package" else "/"
-        folder = Path(str(root), base["path"])
-    for file, digest in base["files"].items():
-        path = folder / file
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
-        if found != digest:
-            raise MlflowException(
-                f"{path} is not the file of {base['source']} that the adapter was trained on: "
-                f"sha256 {digest}, seen: {found}"
-            )
-    return folder
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers draws a progress bar, lists what a base model lacks, and warns of its own."""
-    logs: Any = transformers_logging
-    was_shown, level = logs.is_progress_bar_enabled(), logs.get_verbosity()
-    logs.disable_progress_bar()
-    logs.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logs.set_verbosity(level)
-        if was_shown:
-            logs.enable_progress_bar()
 
 
 def given_texts(frame: pd.DataFrame, spec: dict[str, Any]) -> list[Any]:
@@ -321,56 +252,6 @@ def entities(words: list[str], tags: list[str]) -> list[dict[str, Any]]:
             found[-1]["end"] = position + 1
         before = kind
     return [{**each, "text": " ".join(words[each["start"] : each["end"]])} for each in found]
-
-
-def answer_table(
-    outputs: Tensor, spec: dict[str, Any], settings: dict[str, Any], *, index: pd.Index
-) -> pd.DataFrame:
-    """The network's outputs, float32 [B, C], in the words and units people know."""
-    if spec["kind"] == "number":
-        values = outputs[:, 0].double().numpy() * spec["std"] + spec["mean"]
-        return pd.DataFrame({"prediction": values}, index=index)
-    classes = spec["classes"]
-    if spec["kind"] == "classes":
-        threshold = float(settings.get("threshold", DEFAULT_THRESHOLD))
-        return labels_table(outputs.sigmoid().double().numpy(), classes, threshold, index=index)
-    top_k = min(int(settings.get("top_k", 1)), len(classes))
-    return label_table(outputs.softmax(dim=1).double().numpy(), classes, top_k, index=index)
-
-
-def label_table(
-    probabilities: np.ndarray, classes: list[str], top_k: int, *, index: pd.Index
-) -> pd.DataFrame:
-    """The likeliest label of each row, and all probabilities; float64 [B, C] in."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    rows = np.arange(len(probabilities))
-    columns: dict[str, Any] = {}
-    for rank in range(max(1, top_k)):
-        ending = "" if rank == 0 else f"_{rank + 1}"
-        best = order[:, rank]
-        columns[f"label{ending}"] = [classes[position] for position in best]
-        columns[f"probability{ending}"] = probabilities[rows, best]
-    for position, name in enumerate(classes):
-        columns[class_column(name)] = probabilities[:, position]
-    return pd.DataFrame(columns, index=index)
-
-
-def labels_table(
-    probabilities: np.ndarray, classes: list[str], threshold: float, *, index: pd.Index
-) -> pd.DataFrame:
-    """Every label that is likely enough in each row, and all probabilities; float64 [B, C] in."""
-    held = probabilities >= threshold
-    joined = [", ".join(np.asarray(classes, dtype=object)[row]) for row in held]
-    columns: dict[str, Any] = {"labels": pd.Series(joined, dtype=object, index=index)}
-    for position, name in enumerate(classes):
-        columns[class_column(name)] = probabilities[:, position]
-    return pd.DataFrame(columns, index=index)
-
-
-def class_column(name: str) -> str:
-    """The column of a class: its name, unless that would hide another column."""
-    is_taken = name in RESERVED_COLUMNS or name.startswith(RESERVED_BEGINNINGS)
-    return f"class {name}" if is_taken else name
 
 
 mlflow.models.set_model(TextModel())

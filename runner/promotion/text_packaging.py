@@ -22,7 +22,10 @@ from runner.promotion.packaging import ServedModel
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-_CODE = Path(__file__).parent / "served_text_model.py"
+_CODE = tuple(
+    Path(__file__).with_name(name)
+    for name in ("served_answers.py", "served_network.py", "served_text_model.py")
+)
 _IMPORTS = ("torch", "transformers", "numpy", "pandas")
 # What transformers itself calls the kinds; models that tag words have none.
 _PROBLEM_TYPES: Mapping[LabelKind, str] = MappingProxyType(
@@ -77,7 +80,8 @@ def serve_texts(model: TextModel) -> ServedModel:
     from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array
 
-    from runner.promotion.served_text_model import DEFAULT_BATCH_SIZE, class_column, load_network
+    from runner.promotion.served_network import load_network
+    from runner.promotion.served_text_model import DEFAULT_BATCH_SIZE
 
     if model.base is not None:
         with TemporaryDirectory() as folder:
@@ -105,7 +109,6 @@ def serve_texts(model: TextModel) -> ServedModel:
             model.answers,
             columns,
             batch_size=DEFAULT_BATCH_SIZE,
-            class_column=class_column,
         ),
         example=_example(model.has_pair),
         imports=_IMPORTS if model.base is None else (*_IMPORTS, *model.base.imports()),

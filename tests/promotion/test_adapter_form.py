@@ -72,14 +72,9 @@ def answers(folder: Path, model: TextModel) -> pd.DataFrame:
     return mlflow.pyfunc.load_model(str(folder)).predict(pd.DataFrame({"text": TEXTS}))
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_text_model(tmp_path_factory.mktemp("bases") / "distilbert", "distilbert")
-
-
 @pytest.mark.parametrize("kind", [LabelKind.CLASS, LabelKind.NUMBER, LabelKind.TAGS])
 def test_adapter_answers_as_the_merged_model(base: Path, tmp_path: Path, kind: LabelKind):
-    model = adapted(base, kind)
+    model = adapted(base / "distilbert", kind)
     merged = replace(model, network=merged_model(model.network), base=None)
     alone, whole = answers(tmp_path / "adapter", model), answers(tmp_path / "merged", merged)
 
@@ -95,14 +90,14 @@ def test_adapter_is_small_and_loads_with_plain_peft(base: Path, tmp_path: Path):
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification
 
-    model = adapted(base)
+    model = adapted(base / "distilbert")
     answers(tmp_path / "model", model)
     folder = tmp_path / "model" / "artifacts" / "transformers"
     written = {path.name for path in folder.iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "config.json"} < written
     assert "model.safetensors" not in written
 
-    plain = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
+    plain = AutoModelForSequenceClassification.from_pretrained(base / "distilbert", num_labels=3)
     theirs = PeftModel.from_pretrained(plain, folder).eval()
     batch = model.tokenizer(TEXTS, truncation=True, max_length=32, padding=True)
     tensors = {name: torch.tensor(values) for name, values in batch.items()}
@@ -144,16 +139,17 @@ def test_adapter_of_a_model_with_a_fresh_part_is_refused(tmp_path: Path):
 
 
 def test_adapter_of_random_weights_is_refused(base: Path):
-    files = text_files(str(base), "none", base=base)
+    files = text_files(str(base / "bert"), "none", base=base)
 
     with pytest.raises(PromotionRefused, match="are random, so an adapter alone is of no use; pr"):
         base_weights_of(files)
 
 
 def test_base_weights_of_each_source_can_be_found_again(base: Path):
-    files = text_files("tiny", str(base), base=base)
+    folder = str(base / "distilbert")
+    files = text_files("tiny", folder, base=base)
     here = base_weights_of(files)
-    assert (here.source, here.path, here.name) == ("folder:", str(base), str(base))
+    assert (here.source, here.path, here.name) == ("folder:", folder, folder)
     assert list(here.files) == ["model.safetensors"]
     commit = "a" * 40
     cached = replace(files, description="hub:o/m@main", folder=Path("snapshots", commit))

@@ -19,30 +19,18 @@ from runner.promotion.answers import Answers
 from runner.promotion.asking import answers_of
 from runner.promotion.image_packaging import ImageModel, serve_images
 from runner.promotion.inputs import InputFile
-from runner.promotion.packaging import ServedModel, save_model
-from runner.promotion.text_packaging import serve_texts
-from tests.promotion.text_models import TEXTS, text_model
-from tests.tiny_text_models import make_tiny_text_model
-
-
-def loaded(folder: Path, model: ServedModel) -> Any:
-    save_model(folder / "model", model)
-    return mlflow.pyfunc.load_model(str(folder / "model"))
+from runner.promotion.packaging import save_model
+from tests.promotion.text_models import TEXTS, loaded, text_model
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_text_model(tmp_path_factory.mktemp("encoders") / "bert")
+def texts(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return loaded(tmp_path_factory.mktemp("texts"), text_model(base / "bert", LabelKind.CLASS))
 
 
 @pytest.fixture(scope="module")
-def texts(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return loaded(tmp_path_factory.mktemp("texts"), serve_texts(text_model(bert, LabelKind.CLASS)))
-
-
-@pytest.fixture(scope="module")
-def words(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return loaded(tmp_path_factory.mktemp("words"), serve_texts(text_model(bert, LabelKind.TAGS)))
+def words(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return loaded(tmp_path_factory.mktemp("words"), text_model(base / "bert", LabelKind.TAGS))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +47,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Any:
     wanted = input_spec("test_resnet", {})
     answers = Answers(LabelKind.CLASS, ("ape", "image"))
     model = ImageModel("test_resnet", {}, answers, wanted, wanted.size)
-    return loaded(tmp_path_factory.mktemp("images"), serve_images(model, network.state_dict()))
+    folder = tmp_path_factory.mktemp("images") / "model"
+    save_model(folder, serve_images(model, network.state_dict()))
+    return mlflow.pyfunc.load_model(str(folder))
 
 
 def test_answers_of_texts_are_those_of_the_model_with_the_text(texts: Any):
@@ -139,6 +129,8 @@ class _Doubler(PythonModel):
 def test_model_that_takes_something_else_is_refused(tmp_path: Path):
     frame = pd.DataFrame({"width": [1.0]})
     signature = mlflow.models.infer_signature(frame, frame)
-    mlflow.pyfunc.save_model(str(tmp_path / "m"), python_model=_Doubler(), signature=signature)
+    mlflow.pyfunc.save_model(
+        str(tmp_path / "m"), python_model=_Doubler(), signature=signature, pip_requirements=[]
+    )
     with pytest.raises(DataError, match="'other' takes neither a column 'image' nor a column 'te"):
         answers_of(mlflow.pyfunc.load_model(str(tmp_path / "m")), ["a"], name="other")

@@ -23,6 +23,7 @@ from runner.promotion.image_packaging import ImageModel, serve_images
 from runner.promotion.packaging import (
     LoggedModel,
     ServedModel,
+    joined,
     log_model,
     register_model,
     requirements,
@@ -74,6 +75,28 @@ def test_requirements_are_exact_versions_without_build_parts_or_addresses() -> N
     assert [line.partition("==")[0] for line in lines] == ["torch", "timm", "pillow"]
     assert all(line.partition("==")[2] for line in lines)
     assert not any("+" in line or "/" in line for line in lines)
+
+
+def test_joined_files_are_one_that_imports_nothing_of_this_project(tmp_path: Path) -> None:
+    first, last = tmp_path / "first.py", tmp_path / "last.py"
+    first.write_text('"""First."""\n\nimport math\n\nHALF = math.pi\n')
+    last.write_text(
+        '"""Last."""\n\nimport json\nfrom runner.first import (\n    HALF,\n)\nWHOLE = 2 * HALF\n'
+    )
+    text = joined([first, last])
+    found: dict[str, Any] = {}
+    exec(compile(text, "joined", "exec"), found)
+    assert found["WHOLE"] == pytest.approx(6.2832, abs=1e-4)
+    assert "runner" not in text
+
+
+def test_save_model_keeps_one_file_of_code(tmp_path: Path) -> None:
+    save_model(tmp_path / "model", _served())
+    (code,) = (tmp_path / "model").glob("*.py")
+    text = code.read_text("utf-8")
+    assert code.name == "served_image_model.py"
+    assert "from runner" not in text
+    assert "def answer_table(" in text
 
 
 def test_save_model_leaves_the_progress_bar_setting(

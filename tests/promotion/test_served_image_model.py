@@ -285,18 +285,3 @@ def test_predict_a_broken_row_is_named_with_its_reason(
     )
     assert message.endswith("Allowed: the bytes of an image file, or their base64 text")
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
-
-
-@pytest.mark.parametrize(
-    ("name", "column"),
-    [
-        ("cat", "cat"),
-        ("label", "class label"),
-        ("probability_2", "class probability_2"),
-        ("image", "class image"),
-        ("labels", "class labels"),
-        ("labelled", "labelled"),
-    ],
-)
-def test_class_column_never_hides_another(name: str, column: str) -> None:
-    assert served.class_column(name) == column

@@ -15,15 +15,6 @@ from runner.promotion.packaging import log_model, register_model, requirements, 
 from runner.promotion.text_packaging import TextModel, serve_texts
 from tests.promotion.plain_mlflow import ask, models_serve, predict_without_runner
 from tests.promotion.text_models import AS_IT_IS, CLASSES, TAGS, TEXTS, text_model
-from tests.tiny_text_models import make_tiny_text_model
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("encoders")
-    for family in ("bert", "roberta", "distilbert"):
-        make_tiny_text_model(folder / family, family)
-    return folder
 
 
 def transformers_folder(folder: Path, model: TextModel) -> Path:

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import torch
 
 from runner.experiment import LabelKind
 from runner.promotion.answers import Answers
-from runner.promotion.text_packaging import TextModel
+from runner.promotion.packaging import save_model
+from runner.promotion.text_packaging import TextModel, serve_texts
 
 CLASSES = ("dull", "fine", "label")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -55,3 +57,9 @@ def text_model(folder: Path, kind: LabelKind, **changes: Any) -> TextModel:
     plain: dict[str, Any] = {"max_length": 32, "cleaning": AS_IT_IS, **changes}
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     return TextModel(network.eval(), tokenizer, ANSWERS[kind], **plain)
+
+
+def loaded(folder: Path, model: TextModel) -> Any:
+    """A model after MLflow has written and loaded it."""
+    save_model(folder / "model", serve_texts(model))
+    return mlflow.pyfunc.load_model(str(folder / "model"))
