@@ -10,7 +10,6 @@ from runner.experiment.example_settings import (
     Text,
     TextDataSettings,
 )
-from runner.experiment.example_settings import LargestSeed as LargestSeed
 
 
 class BundledData(TextDataSettings, ImageDataSettings):

@@ -17,7 +17,8 @@ from pydantic import (
 
 from runner.errors import ExperimentError, Problem, nearest_spelling
 from runner.experiment.checks import check_whole
-from runner.experiment.data_settings import DataSettings, LargestSeed
+from runner.experiment.data_settings import DataSettings
+from runner.experiment.example_settings import LargestSeed
 from runner.experiment.flaws import flaws_of
 from runner.experiment.identity import identity_of
 from runner.experiment.keys import TaskKeys, keys_of
