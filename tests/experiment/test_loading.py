@@ -57,8 +57,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         "cats.yaml:2: seed: must be a whole number, at least 0, at most 4,294,967,295 (seen: -1)",
         f"cats.yaml:3: learning_rate: unknown key; allowed here: {listed}; did you mean "
         "'train.learning_rate'?",
-        "cats.yaml:4: data.source: must be bundled, conll, folder, huggingface, manifest, table or "
-        "torchvision (seen: 'bundld'); did you mean 'bundled'?",
+        "cats.yaml:4: data.source: must be bundled, conll, folder, huggingface, manifest, table "
+        "or torchvision (seen: 'bundld'); did you mean 'bundled'?",
         "cats.yaml:5: model.name: is missing; it must be text, not empty",
         "cats.yaml:5: model.weights: must be hub, none, bundled:glyphs, package:<distribution>, "
         "or a path that ends in .safetensors, .pth, .pt, or a folder that starts with ./, ../, /, "
