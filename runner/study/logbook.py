@@ -1,6 +1,8 @@
 """Writes what happens in a search to MLflow and beside each trial, off the training path."""
 
 import json
+import logging
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ from runner.study.mlflow_mapping import (
 from runner.study.record import StudyRecord, TrialRecord, best_trials
 from runner.study.storage import trial_folder
 from runner.tracking import RunStatus, StudyRun
-from runner.trial import Ending, Outcome, Report
+from runner.trial import ARTIFACTS, MODEL, Ending, Outcome, Report
+
+logger = logging.getLogger(__name__)
 
 EVALUATION = "evaluation.json"
 WEIGHTS = "weights.safetensors"
@@ -86,10 +90,12 @@ class Logbook:
         trial = record.trial(number)
         if trial.outcome is None:
             return
+        tags = ending_tags(trial)
+        if not trial.is_waiting:
+            # Before the run's end: a driver killed between the two sends them again.
+            tags |= self._add_files(number, trial_folder(record.folder, number))
         artifacts = ending_artifacts(trial, evaluation)
-        self._study_run.end_trial(
-            number, status=status_of(trial), tags=ending_tags(trial), artifacts=artifacts
-        )
+        self._study_run.end_trial(number, status=status_of(trial), tags=tags, artifacts=artifacts)
         if trial.outcome is Outcome.COMPLETE:
             best = next(best_trials(record))
             if best.value is not None:
@@ -113,9 +119,23 @@ class Logbook:
             self.end(record, trial.number, evaluation)
 
     def drop_weights(self, record: StudyRecord) -> None:
-        """Remove the weights of all but the best trials."""
+        """Remove the weights, or the model of its own kind, of all but the best trials."""
         for trial in list(best_trials(record))[self._keep_weights :]:
-            (trial_folder(record.folder, trial.number) / WEIGHTS).unlink(missing_ok=True)
+            folder = trial_folder(record.folder, trial.number)
+            (folder / WEIGHTS).unlink(missing_ok=True)
+            shutil.rmtree(folder / MODEL, ignore_errors=True)
+
+    def _add_files(self, number: int, folder: Path) -> dict[str, str]:
+        """Send what a trial has left in its folder of artifacts; gives a tag with their size."""
+        files = [path for path in sorted((folder / ARTIFACTS).rglob("*")) if path.is_file()]
+        if not files:
+            return {}
+        for path in files:
+            name = path.relative_to(folder).as_posix()
+            self._study_run.add_artifact_file(number, path, name)
+        size = f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB"
+        logger.info("artifacts of trial %d: %s", number, size)
+        return {"runner.artifacts": size}
 
 
 def open_logbook(experiment: Experiment, record: StudyRecord, study_run: StudyRun) -> Logbook:

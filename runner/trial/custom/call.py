@@ -40,11 +40,11 @@ class Call:
     ) -> Self:
         """The call of an attempt.
 
-        Side effects: The folder of the next checkpoint is made; it holds the last one's files.
+        Side effects: The folder of checkpoints is made; it holds the last one's files.
         """
         params = experiment.settings(dict(spec.params))
         own: dict[str, Scalar] = {
-            "checkpoint": str(folders.open_next_like_last()),
+            "checkpoint": str(folders.open_announced()),
             "device": lease.devices[0],
             "folder": str(folders.scratch),
             "number": spec.key.trial,

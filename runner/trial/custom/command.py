@@ -69,11 +69,9 @@ class CustomCommand:
             else:
                 ending = _Attempt(self.experiment, spec, lease, line, history, folders).run()
         except Exception:
-            folders.drop_checkpoint()
+            folders.end(Outcome.FAILED)
             raise
-        folders.drop_next()
-        if ending.outcome is not Outcome.PAUSED:
-            folders.drop_checkpoint()
+        folders.end(ending.outcome)
         return ending
 
 
@@ -164,6 +162,8 @@ class _Attempt:
         return time.monotonic() > self._over_at_s
 
     def _ending(self, command: Command, listening: Listening, shown: str) -> Ending:
+        # What it reported when it had been told to leave is not part of how it ended.
+        self.history.forget_after(self.line.step)
         notes = notes_of(self.lease, self.history, seconds=self._seconds())
         code = command.code
         if self.line.decision is Decision.CONTINUE and code != 0:

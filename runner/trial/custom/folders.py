@@ -3,6 +3,7 @@
     scratch/                   the user's; survives a restart of the trial
     checkpoint/files/          the last whole checkpoint
     checkpoint/history.json    the reports up to it
+    checkpoint.next/           where a command writes what it will announce as its checkpoint
     model/<name>               what the trial saved to be promoted, one file or folder
     artifacts/                 what goes to the trial's MLflow run when it has ended
 
@@ -18,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runner.errors import TrialFailed
+from runner.trial.job import Outcome
 
 ARTIFACTS = "artifacts"
 MODEL = "model"
@@ -42,9 +44,9 @@ class TrialFolders:
         return self.root / ARTIFACTS
 
     @property
-    def next_checkpoint(self) -> Path:
-        """Where the files of the next checkpoint are written."""
-        return self._new_checkpoint / _FILES
+    def announced(self) -> Path:
+        """Where a command writes its checkpoints; it is there as long as the command runs."""
+        return self.root / "checkpoint.next"
 
     @property
     def _new_checkpoint(self) -> Path:
@@ -66,7 +68,17 @@ class TrialFolders:
         self.drop_next()
         if self.checkpoint() is None:
             for left in (self.artifacts, self.root / MODEL):
-                shutil.rmtree(left, ignore_errors=True)
+                remove(left)
+
+    def end(self, outcome: Outcome) -> None:
+        """Remove what nobody needs any more: only a paused trial goes on, only a complete one is
+        promoted."""
+        self.drop_next()
+        self.drop_announced()
+        if outcome is not Outcome.PAUSED:
+            remove(self._checkpoint)
+        if outcome not in (Outcome.PAUSED, Outcome.COMPLETE):
+            remove(self.root / MODEL)
 
     def checkpoint(self) -> Path | None:
         """Files of the last whole checkpoint; None before the first."""
@@ -81,15 +93,41 @@ class TrialFolders:
     def open_next(self) -> Path:
         """A fresh, empty folder for the next checkpoint."""
         self.drop_next()
-        self.next_checkpoint.mkdir(parents=True)
-        return self.next_checkpoint
-
-    def open_next_like_last(self) -> Path:
-        """The folder of the next checkpoint, with a copy of the last one's files."""
-        files = self.open_next()
-        if (last := self.checkpoint()) is not None:
-            shutil.copytree(last, files, dirs_exist_ok=True)
+        files = self._new_checkpoint / _FILES
+        files.mkdir(parents=True)
         return files
+
+    def open_announced(self) -> Path:
+        """A fresh folder for a command's checkpoints, with a copy of the last one's files."""
+        self.drop_announced()
+        self.announced.mkdir()
+        if (last := self.checkpoint()) is not None:
+            shutil.copytree(last, self.announced, dirs_exist_ok=True)
+        return self.announced
+
+    def take_announced(self, name: str | None, history: Mapping[str, Any]) -> None:
+        """Files that a command has announced become the checkpoint, moved out of its reach.
+
+        Args:
+            name: Of one file or folder among them; None: all that is there.
+            history: Of the trial.
+        Raises:
+            TrialFailed: If there is nothing of that name, or nothing at all.
+        """
+        there = sorted(each.name for each in self.announced.iterdir())
+        chosen = there if name is None else [name]
+        if not there or not {*chosen} <= {*there}:
+            raise TrialFailed(
+                f"there is no {name or 'file'} in the folder of checkpoints, {self.announced}"
+            )
+        files = self.open_next()
+        for each in chosen:
+            (self.announced / each).rename(files / each)
+        self.commit_next(history)
+
+    def drop_announced(self) -> None:
+        """Remove the folder of a command's checkpoints."""
+        shutil.rmtree(self.announced, ignore_errors=True)
 
     def commit_next(self, history: Mapping[str, Any]) -> None:
         """What has been written for the next checkpoint becomes the checkpoint."""
@@ -99,12 +137,6 @@ class TrialFolders:
     def drop_next(self) -> None:
         """Forget what has been written for the next checkpoint."""
         shutil.rmtree(self._new_checkpoint, ignore_errors=True)
-
-    def drop_checkpoint(self) -> None:
-        """Remove the checkpoint of a trial that has ended for good."""
-        self.drop_next()
-        for folder in (self._checkpoint, _old(self._checkpoint)):
-            shutil.rmtree(folder, ignore_errors=True)
 
     def add_artifact(self, source: Path) -> Path:
         """Copy a file or folder to the artifacts, under its own name; gives the copy."""
@@ -185,6 +217,12 @@ def replace(new: Path, target: Path) -> None:
         target.rename(_old(target))
     new.rename(target)
     shutil.rmtree(_old(target), ignore_errors=True)
+
+
+def remove(target: Path) -> None:
+    """Remove a folder, and what a `replace` of it has left."""
+    for folder in (target, _old(target)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def settle(target: Path) -> None:

@@ -65,10 +65,9 @@ class CustomFunction:
             ending = self._attempt(trial, history, line, lease)
         except Exception:
             # A failure is for good; a process that is told to exit may go on from here.
-            folders.drop_checkpoint()
+            folders.end(Outcome.FAILED)
             raise
-        if ending.outcome is not Outcome.PAUSED:
-            folders.drop_checkpoint()
+        folders.end(ending.outcome)
         return ending
 
     def _attempt(self, trial: CustomTrial, history: History, line: Line, lease: Lease) -> Ending:

@@ -84,6 +84,10 @@ class History:
         self.reports.append(report)
         return report
 
+    def forget_after(self, step: int) -> None:
+        """Forget the reports of later steps."""
+        self.reports = [report for report in self.reports if report.step <= step]
+
     def missing(self) -> str:
         """Why there is no best value, in one sentence for the user."""
         names = list(dict.fromkeys(name for report in self.reports for name in report.metrics))

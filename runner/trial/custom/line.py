@@ -11,6 +11,7 @@ class Line:
         decision: What the study wants, as far as it was asked; it does not change any more once
             it is not CONTINUE.
         has_gone: Whether the driver itself has left.
+        step: Of the last report that was sent; 0 before the first.
     """
 
     def __init__(self, channel: Channel, key: Attempt) -> None:
@@ -18,11 +19,13 @@ class Line:
         self._key = key
         self.decision = Decision.CONTINUE
         self.has_gone = False
+        self.step = 0
 
     def send(self, report: Report) -> Decision:
         """Send a report; nothing is sent once the trial is to leave."""
         if self.decision is Decision.CONTINUE:
             try:
+                self.step = report.step
                 self.decision = self._channel.report(self._key, report)
             except SystemExit:
                 # The channel's word for a driver that has gone; user code may exit as well.

@@ -102,9 +102,9 @@ class Listening:
         if message.model is not None:
             kept = self.folders.keep_model(self._found(message.model))
             print(f"model {kept.name}: {size_text(kept)}", flush=True)
-        if message.is_checkpoint:
-            self.folders.commit_next(self.history.to_json(seconds=self.seconds()))
-            self.folders.open_next()
+        if message.checkpoint is not None:
+            name = message.checkpoint if isinstance(message.checkpoint, str) else None
+            self.folders.take_announced(name, self.history.to_json(seconds=self.seconds()))
 
     def _found(self, path: str) -> Path:
         return self.folders.find(path, working=self.working)

@@ -3,7 +3,8 @@
     {"step": 1, "accuracy": 0.9}    a report
     {"artifact": "curve.png"}       a file or folder for the trial's MLflow run
     {"model": "model.pt"}           what promotion registers
-    {"checkpoint": true}            what lies in the folder of the next checkpoint is complete
+    {"checkpoint": "3.pt"}          that file or folder in the folder of checkpoints is complete
+    {"checkpoint": true}            everything in the folder of checkpoints is complete
 
 One line may say several of them.
 """
@@ -11,7 +12,7 @@ One line may say several of them.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from runner.errors import TrialFailed
 
@@ -28,7 +29,7 @@ class Message:
         metrics: Of the report.
         artifact: Path of a file or folder; None for none.
         model: Likewise.
-        is_checkpoint: Whether the next checkpoint is complete.
+        checkpoint: Name of a file or folder; True for all there are; None for none.
     """
 
     line: str
@@ -36,7 +37,7 @@ class Message:
     metrics: Mapping[str, Any]
     artifact: str | None
     model: str | None
-    is_checkpoint: bool
+    checkpoint: str | Literal[True] | None
 
 
 def read_line(line: str) -> Message | None:
@@ -57,18 +58,25 @@ def read_line(line: str) -> Message | None:
     rest = dict(content)
     step = rest.pop("step", None)
     artifact, model = (_path(rest.pop(key, None), key, text) for key in ("artifact", "model"))
-    checkpoint = rest.pop("checkpoint", None)
-    if checkpoint not in (None, True):
-        raise TrialFailed(bad(text, "checkpoint can only be true"))
+    checkpoint = _checkpoint(rest.pop("checkpoint", None), text)
     if step is None and (rest or not (artifact or model or checkpoint)):
         raise TrialFailed(bad(text, "it has no step; print what is no message to stderr"))
-    return Message(text, step, rest, artifact, model, checkpoint is True)
+    return Message(text, step, rest, artifact, model, checkpoint)
 
 
 def bad(line: str, why: str) -> str:
     """What is wrong with a line, and the line."""
     shown = line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}..."
     return f"the command printed a bad message: {why}: {shown}"
+
+
+def _checkpoint(value: object, line: str) -> str | Literal[True] | None:
+    if value is None or value is True:
+        return value
+    if isinstance(value, str) and value not in ("", ".", "..") and "/" not in value:
+        return value
+    why = "checkpoint must be true, or the name of a file or folder in the folder of checkpoints"
+    raise TrialFailed(bad(line, why))
 
 
 def _path(value: object, key: str, line: str) -> str | None:
