@@ -133,7 +133,8 @@ class Bench:
         adapted, groups = models.apply_lora(
             model,
             groups,
-            depth=depth,
+            # Groups that thaw later need their adapters from the start.
+            depth=0 if recipe.unfreeze_every else depth,
             rank=recipe.lora_rank,
             alpha=recipe.lora_alpha,
             dropout=recipe.lora_dropout,
