@@ -2,9 +2,10 @@
 
 Texts: AdamW at 5e-5 (the Trainer's default, and the upper of BERT's own recommendations), batches
 of 16, four epochs, linear decay after 10 % warm-up, weight decay 0.01, dynamic padding, the best
-epoch on validation kept. Both sides compute in bfloat16. Photos: the same with 1e-3 and random flips, the usual start for a small
-convolutional network of ImageNet weights. Nothing of the runner trains here; its data room only
-reads the rows and its tasks only measure, so that both sides are measured by the same code.
+epoch on validation kept. Photos: the same with 1e-3 and random flips, the usual start for a small
+convolutional network of ImageNet weights. Both sides compute in bfloat16. Nothing of the runner
+trains here; its data room only reads the rows and its tasks only measure, so that both sides are
+measured by the same code.
 """
 
 from collections.abc import Mapping
