@@ -34,9 +34,11 @@ if TYPE_CHECKING:
         CustomCommand,
         CustomFunction,
         CustomTrial,
+        Measured,
         SavedTrial,
         StopTrial,
         load_function,
+        measure,
         saved_model,
     )
     from runner.trial.images import ImageModality
@@ -58,9 +60,11 @@ _HEAVY = {
     "CustomCommand": "custom",
     "CustomFunction": "custom",
     "CustomTrial": "custom",
+    "Measured": "custom",
     "SavedTrial": "custom",
     "StopTrial": "custom",
     "load_function": "custom",
+    "measure": "custom",
     "saved_model": "custom",
 }
 
@@ -82,6 +86,7 @@ __all__ = [
     "ImageModality",
     "Job",
     "Lease",
+    "Measured",
     "Objective",
     "Outcome",
     "Printed",
@@ -95,6 +100,7 @@ __all__ = [
     "derive_seed",
     "load_function",
     "load_weights_file",
+    "measure",
     "objective_for",
     "predict",
     "run_alone",

@@ -4,6 +4,7 @@ Cheap to import: no more than the standard library and the experiment room.
 """
 
 from runner.trial.custom.command import CustomCommand
+from runner.trial.custom.evaluating import Measured, measure
 from runner.trial.custom.folders import ARTIFACTS, MODEL, saved_model
 from runner.trial.custom.function import CustomFunction
 from runner.trial.custom.own_trial import CustomTrial, StopTrial
@@ -16,8 +17,10 @@ __all__ = [
     "CustomCommand",
     "CustomFunction",
     "CustomTrial",
+    "Measured",
     "SavedTrial",
     "StopTrial",
     "load_function",
+    "measure",
     "saved_model",
 ]

@@ -124,11 +124,25 @@ def _import_failure(error: BaseException, file: Path) -> str:
     if isinstance(error, SyntaxError):
         place = f"{Path(error.filename or file).name}:{error.lineno}"
         return f"{place}: {error.msg} ({type(error).__name__})"
+    told = "".join(f": {line}" for line in str(error).splitlines()[:1])
+    return f"{place_of(error, file)}: importing {file.name} raised {type(error).__name__}{told}"
+
+
+def place_of(error: BaseException, file: Path) -> str:
+    """The last line of a user's own code that was running when an error was raised.
+
+    Args:
+        error: It was caught.
+        file: The user's; what lies in its folder is the user's too.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(file.parent)]
-    where = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else file.name
-    text = str(error).splitlines()[0] if str(error) else ""
-    return f"{where}: importing {file.name} raised {type(error).__name__}: {text}".rstrip(": ")
+    own = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_relative_to(file.parent)
+        and "site-packages" not in Path(frame.filename).parts
+    ]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else file.name
 
 
 def _is_own_function(each: object, module: ModuleType) -> bool:
