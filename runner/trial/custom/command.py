@@ -101,12 +101,13 @@ class _Attempt:
             command = Command(call.words, working=working, environment=call.environment)
         except OSError as error:
             raise TrialFailed(f"{call.words[0]} cannot be started: {error.strerror}") from error
+        listening = Listening(command, self.history, self.folders, working, self._seconds)
         try:
-            listening = Listening(command, self.history, self.folders, working, self._seconds)
             self._follow(command, listening)
         finally:
             command.close()
-        if not listening.join(DRAIN_S):
+            is_all_heard = listening.join(DRAIN_S)
+        if not is_all_heard:
             raise TrialFailed(
                 "a process that the command started has left its process group and holds its "
                 "output open; start it in the same group"

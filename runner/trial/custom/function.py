@@ -90,6 +90,8 @@ class CustomFunction:
         except SystemExit as error:
             if line.has_gone:
                 raise
+            if line.decision is not Decision.CONTINUE:
+                return ""
             raise TrialFailed(f"the objective called sys.exit({error.code!r})") from error
         except Exception as error:
             if line.decision is Decision.CONTINUE:

@@ -12,12 +12,15 @@ from types import ModuleType
 from typing import Any
 
 from runner.errors import RunnerError, nearest_spelling
+from runner.trial.custom.imports import code_files
 from runner.trial.custom.surroundings import beside
 from runner.trial.job import Finding
 
 logger = logging.getLogger(__name__)
 Function = Callable[[Any], Any]
 Modules = dict[Path, ModuleType]
+# Folders that this process has loaded users' code from.
+_FOLDERS: set[Path] = set()
 
 
 class UnusableFunction(RunnerError):
@@ -92,6 +95,7 @@ def _load(file: Path) -> ModuleType:
     if not file.is_file():
         beside_it = sorted(each.name for each in file.parent.glob("*.py"))
         raise UnusableFunction(f"no such file: {file}", file.name, beside_it)
+    _forget_beside(file)
     name = _free_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None  # its name ends in .py
@@ -106,6 +110,21 @@ def _load(file: Path) -> ModuleType:
         logger.warning("%s cannot be imported", file, exc_info=True)
         raise UnusableFunction(_import_failure(error, file)) from error
     return module
+
+
+def _forget_beside(file: Path) -> None:
+    """Let the modules beside a user's file be imported anew: as they are now, and from there.
+
+    A process may load code of several folders, or again after it was changed.
+    """
+    for path in code_files(file)[1:]:
+        parts = path.relative_to(file.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        origin = getattr(sys.modules.get(name), "__file__", None)
+        is_users = origin is not None and any(Path(origin).is_relative_to(f) for f in _FOLDERS)
+        if is_users and parts[0] != "runner":
+            del sys.modules[name]
+    _FOLDERS.add(file.parent)
 
 
 def _free_name(file: Path) -> str:
