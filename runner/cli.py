@@ -23,7 +23,7 @@ exit codes: 0 done; 1 unexpected; 2 wrong usage; 3 wrong experiment file; 4 data
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; gives the process's exit code."""
-    options = build_parser().parse_args(arguments)
+    options = _parse(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -37,6 +37,19 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output has gone (`| head`); nothing is wrong.
         sys.stderr.close()
         return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; inputs of `predict` may also stand after its options."""
+    parser = build_parser()
+    options, left = parser.parse_known_args(arguments)
+    # argparse takes an empty list of inputs as soon as it has the model's name.
+    takes_inputs = options.command is _predict and not any(word.startswith("-") for word in left)
+    if left and not takes_inputs:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        options.inputs += left
+    return options
 
 
 def build_parser() -> argparse.ArgumentParser:

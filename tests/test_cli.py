@@ -106,3 +106,27 @@ def test_studies_says_how_to_begin_where_there_are_none(tmp_path):
 
     assert answer.returncode == 0
     assert "python -m runner search resnet_cats.yaml begins one" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("m", "a.jpg", "b.jpg", "--trial", "3"),
+        ("m", "--trial", "3", "a.jpg", "b.jpg"),
+        ("--trial", "3", "m", "a.jpg", "b.jpg"),
+        ("m", "a.jpg", "--trial", "3", "b.jpg"),
+    ],
+)
+def test_predict_takes_its_inputs_on_either_side_of_its_options(monkeypatch, words):
+    taken = []
+    monkeypatch.setattr(cli, "_predict", lambda options: taken.append(options) or 0)
+
+    assert cli.run(["predict", *words]) == 0
+    assert [(o.model, o.inputs, o.trial) for o in taken] == [("m", ["a.jpg", "b.jpg"], 3)]
+
+
+def test_unknown_option_of_predict_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(["predict", "m", "a.jpg", "--tril", "3"])
+
+    assert "unrecognized arguments: --tril 3" in capsys.readouterr().err
