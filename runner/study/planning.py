@@ -73,6 +73,7 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
         yaml.safe_dump(made["experiment"], sort_keys=False, allow_unicode=True).rstrip(),
         "",
         *made["details"]["lines"],
+        *(f"note: {note}" for note in made["details"].get("notes", ())),
         f"space: {', '.join(made['space'])}{counted}",
         f"search: {made['trials']} trials by {asked['sampler']}, {len(made['first'])} given "
         f"settings first{each}",
