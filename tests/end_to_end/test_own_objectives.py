@@ -1,6 +1,7 @@
 """Objectives of one's own from the command line: searched, killed, continued, edited, wrong."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -10,9 +11,11 @@ import psutil
 import pytest
 
 from runner.experiment import Store
-from runner.study import StudyRecord, trial_folder, validate
+from runner.study import StudyRecord, best_trials, trial_folder, validate
+from runner.trial import SavedTrial, measure, saved_model
 from tests.end_to_end.conftest import Terminal
 
+PAGE = Path(__file__).parents[2] / "docs" / "own-objective.md"
 OWN = """
 name: own
 task: custom
@@ -172,6 +175,29 @@ def test_search_that_is_killed_or_paused_goes_on_from_the_checkpoint(
     assert len(values[0]) == 9
     log = (trial_folder(record_of(cut).folder, 0) / "log.txt").read_text()
     assert "going on after step 4" in log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["my_train", "my_script"])
+def test_files_of_the_page_search_as_it_says(tmp_path: Path, name: str) -> None:
+    for block in re.finditer(r"```\w+\n# (\S+)\n.*?```", PAGE.read_text("utf-8"), re.DOTALL):
+        text = block[0].partition("\n")[2].removesuffix("```")
+        (tmp_path / block[1]).write_text(text, "utf-8")
+    code, output = Terminal(tmp_path).run("search", f"{name}.yaml", "--plain")
+    assert code == 0, output
+    record = record_of(tmp_path, name)
+    best = next(best_trials(record))
+    folder = trial_folder(record.folder, best.number)
+    assert best.notes["epochs"] == 9
+    model = saved_model(folder)
+    assert model is not None
+    assert 0.1 < float(model.read_text()) < 1.5
+    if name == "my_train":
+        assert "the last weight is" in (folder / "artifacts" / "last.txt").read_text()
+        trial = SavedTrial(best.params, best.number, best.seed, ("cpu",), 1, folder, model)
+        measured = measure(f"{tmp_path}/my_train.py:evaluate", trial, metric="error")
+        assert measured.values["error"] < 4
+        assert len(measured.quality) == 8
 
 
 @pytest.mark.slow
