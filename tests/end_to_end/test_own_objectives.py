@@ -208,7 +208,7 @@ def test_edited_code_is_another_study(tmp_path: Path) -> None:
     code, output = terminal.run("search", "own.yaml", "--plain")
     assert code == 5
     assert "the study 'own' was begun with other settings:" in output
-    assert "content.code: '" in output
+    assert "content.own_code: '" in output
     assert "add --new" in output
 
 

@@ -65,7 +65,7 @@ def test_saved_folder_becomes_a_version_with_its_files(
 
 
 @pytest.mark.slow
-def test_model_of_a_flavour_is_served_by_plain_mlflow(
+def test_model_of_a_flavour_is_loaded_by_plain_mlflow(
     database: tuple[str, str], tmp_path: Path
 ) -> None:
     x = np.array([[0.0], [1.0], [2.0], [3.0]])

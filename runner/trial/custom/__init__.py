@@ -5,7 +5,7 @@ Cheap to import: no more than the standard library and the experiment room.
 
 from runner.trial.custom.command import CustomCommand
 from runner.trial.custom.evaluating import Measured, measure
-from runner.trial.custom.folders import ARTIFACTS, MODEL, saved_model
+from runner.trial.custom.folders import ARTIFACTS, MODEL, SCRATCH, saved_model
 from runner.trial.custom.function import CustomFunction
 from runner.trial.custom.own_trial import CustomTrial, StopTrial
 from runner.trial.custom.saved import SavedTrial
@@ -14,6 +14,7 @@ from runner.trial.custom.source import load_function
 __all__ = [
     "ARTIFACTS",
     "MODEL",
+    "SCRATCH",
     "CustomCommand",
     "CustomFunction",
     "CustomTrial",

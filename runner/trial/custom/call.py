@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from runner.errors import TrialFailed
 from runner.experiment import Experiment, Scalar
 from runner.trial.custom.folders import TrialFolders
 from runner.trial.custom.history import History
-from runner.trial.custom.template import filled
+from runner.trial.custom.template import filled, names_in
 from runner.trial.job import Lease, TrialSpec
 
 
@@ -40,6 +41,9 @@ class Call:
     ) -> Self:
         """The call of an attempt.
 
+        Raises:
+            TrialFailed: If a parameter of the command has no value: outside of a search, those
+                that only the space has.
         Side effects: The folder of checkpoints is made; it holds the last one's files.
         """
         params = experiment.settings(dict(spec.params))
@@ -53,6 +57,12 @@ class Call:
             "step": history.step,
         }
         assert experiment.command is not None
+        absent = [name for name in names_in(experiment.command) if name not in {**params, **own}]
+        if absent:
+            raise TrialFailed(
+                f"{{{absent[0]}}} of the command has no value in this trial; give it a start "
+                "value in `params`"
+            )
         # Names of the trial come last: a parameter cannot take their place.
         words = filled(experiment.command, {**params, **own})
         environment = {**search_environment(), **lease.environment, **_threads(lease)}

@@ -21,6 +21,7 @@ from typing import Any
 from runner.errors import TrialFailed
 from runner.trial.job import Outcome
 
+SCRATCH = "scratch"
 ARTIFACTS = "artifacts"
 MODEL = "model"
 _HISTORY = "history.json"
@@ -36,7 +37,7 @@ class TrialFolders:
     @property
     def scratch(self) -> Path:
         """The user's own."""
-        return self.root / "scratch"
+        return self.root / SCRATCH
 
     @property
     def artifacts(self) -> Path:

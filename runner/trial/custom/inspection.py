@@ -63,7 +63,8 @@ def _facts(
         "lines": [f"{key}: {what}", f"code: {named} ({code[:12]})", f"varied: {searched}"],
         "folder": str(base),
     }
-    return Facts(fingerprints={"code": code}, details=details)
+    # Not `code`: that is the runner's own version in the tags of every run.
+    return Facts(fingerprints={"own_code": code}, details=details)
 
 
 def _notes(experiment: Experiment) -> Iterator[str]:

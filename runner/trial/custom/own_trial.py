@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runner.errors import nearest_spelling
 from runner.trial.custom.folders import TrialFolders, size_text
 from runner.trial.custom.history import History
 from runner.trial.custom.line import Line
@@ -28,6 +29,18 @@ class StopTrial(BaseException):
     def __init__(self, decision: Decision) -> None:
         super().__init__(f"the study wants the trial to leave ({decision.outcome})")
         self.outcome = decision.outcome.value
+
+
+class Params(dict[str, Any]):
+    """A trial's parameters; one that is not there is answered with those that are."""
+
+    def __missing__(self, name: str) -> Any:
+        near = nearest_spelling(str(name), self)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise KeyError(
+            f"the trial has no parameter {name!r}; it has {', '.join(self) or 'none'}{hint} (give "
+            "it a start value in `params`, or vary it in search.space)"
+        )
 
 
 class CustomTrial:
@@ -53,7 +66,7 @@ class CustomTrial:
         folders: TrialFolders,
         params: Mapping[str, Any],
     ) -> None:
-        self.params = dict(params)
+        self.params = Params(params)
         self.number = spec.key.trial
         self.seed = spec.seed
         self.devices = lease.devices

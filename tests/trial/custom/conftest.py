@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runner.experiment import Experiment, Store
+from runner.experiment.marks import Marks
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Report, TrialSpec, run_job
 from runner.trial.custom import CustomCommand, CustomFunction
 
@@ -69,8 +70,6 @@ class Bench:
         search = {"metric": "accuracy", "direction": "maximize", **keys.pop("search", {})}
         written = {"name": "own", "task": "custom", **keys, "search": search}
         experiment = Experiment.model_validate(written)
-        from runner.experiment.marks import Marks
-
         return experiment.loaded_from(self.folder / "own.yaml", marks=Marks("own.yaml"))
 
     def function(self, code: str = "", **keys: Any) -> CustomFunction:

@@ -277,6 +277,15 @@ def test_program_that_cannot_be_started_fails_the_trial(bench: Bench) -> None:
     assert ending.reason == "TrialFailed: ./train.bin cannot be started: Exec format error"
 
 
+def test_parameter_that_only_the_space_has_has_no_value_outside_of_a_search(bench: Bench) -> None:
+    objective = bench.command("sh", "{rate}", search={"space": {"rate": {"float": [0, 1]}}})
+    assert objective.inspect(bench.lease).findings == ()
+    assert bench.run(objective).ending.reason == (
+        "TrialFailed: {rate} of the command has no value in this trial; give it a start value in "
+        "`params`"
+    )
+
+
 def test_bytes_that_are_no_text_and_progress_bars_are_taken(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:

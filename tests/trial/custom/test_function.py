@@ -246,6 +246,18 @@ def test_misuse_fails_the_trial_with_a_reason(bench: Bench, body: str, reason: s
     assert ending.value is None
 
 
+def test_parameter_that_is_not_there_is_answered_with_those_that_are(bench: Bench) -> None:
+    objective = bench.function(
+        "def objective(trial): return trial.params['lerning_rate']", params={"epochs": 3}
+    )
+    reason = bench.run(objective, learning_rate=0.1).ending.reason
+    assert reason == (
+        "KeyError: \"the trial has no parameter 'lerning_rate'; it has epochs, learning_rate; did "
+        "you mean 'learning_rate'? (give it a start value in `params`, or vary it in "
+        'search.space)"'
+    )
+
+
 def test_nan_is_passed_on_and_never_the_best(bench: Bench) -> None:
     objective = bench.function(
         """

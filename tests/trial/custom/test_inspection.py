@@ -22,7 +22,7 @@ def test_facts_of_a_function_say_what_is_searched(bench: Bench) -> None:
         search={"space": {"rate": {"float": [0, 1]}}},
     )
     facts = objective.inspect(bench.lease)
-    code = facts.fingerprints["code"]
+    code = facts.fingerprints["own_code"]
     assert facts.findings == ()
     assert facts.max_freeze_depth is None
     assert dict(facts.details) == {
