@@ -370,8 +370,10 @@ def _promote(options: argparse.Namespace) -> int:
     if promotion.comparison:
         print(promotion.comparison)
     print(f"{promotion.name} version {promotion.version} is now {promotion.alias}")
-    print(f"predict:  {promotion.predict_command}")
-    print(f"serve:    {promotion.serve_command}")
+    if promotion.predict_command:
+        print(f"predict:  {promotion.predict_command}")
+    if promotion.serve_command:
+        print(f"serve:    {promotion.serve_command}")
     return 0
 
 

@@ -10,7 +10,7 @@ from runner.data.allocation import allocate
 from runner.data.errors import counted, named
 from runner.data.example import Label, Labelled, Part
 from runner.data.labelling import NOUNS
-from runner.data.strata import class_indices
+from runner.data.strata import class_indices, entity_type
 from runner.data.units import units_of
 from runner.errors import DataError
 from runner.experiment import LabelKind
@@ -164,6 +164,10 @@ def _refuse_lopsided(source: Labelled, parts: Positions, *, is_all_given: bool) 
     for part in (Part.VALIDATION, Part.TEST):
         elsewhere += _holders(source, parts.get(part, ()))
     unlearnt = [source.classes[index] for index in sorted(elsewhere) if index not in train]
+    if source.kind is LabelKind.TAGS:
+        # A rare `I-x` alone is no mistake of the file's: entities of its type are learnt.
+        learnt = {entity_type(source.classes[index]) for index in train}
+        unlearnt = [tag for tag in unlearnt if entity_type(tag) not in learnt]
     if unlearnt:
         raise DataError(
             f"{source.name}: {counted(len(unlearnt), noun)} in validation or test but not in "

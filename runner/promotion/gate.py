@@ -34,7 +34,7 @@ class Evaluation:
         quality: How well each example was answered, by its id; larger is better. Class: 1 right,
             0 wrong; classes: share of its labels right; number: minus its absolute error; tags:
             share of its words right.
-        labels: How the examples are labelled.
+        labels: How the examples are labelled; None where only the user's own code knows.
     """
 
     split: str
@@ -42,7 +42,7 @@ class Evaluation:
     values: Mapping[str, float]
     is_maximized: bool
     quality: Mapping[str, float]
-    labels: LabelKind = LabelKind.CLASS
+    labels: LabelKind | None = LabelKind.CLASS
 
     @property
     def value(self) -> float:
@@ -59,8 +59,8 @@ class Evaluation:
         known = dict(content)
         if "correct" in known:
             known["quality"] = {key: float(right) for key, right in known.pop("correct").items()}
-        labels = LabelKind(known.pop("labels", LabelKind.CLASS))
-        return cls(**known, labels=labels)
+        labels = known.pop("labels", LabelKind.CLASS)
+        return cls(**known, labels=None if labels is None else LabelKind(labels))
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,13 @@ class QualityInterval:
 
 
 def quality_interval(evaluation: Evaluation) -> QualityInterval:
-    """The mean quality with its interval: Wilson's for accuracy, else by bootstrap."""
+    """The mean quality with its interval: Wilson's for accuracy, else by bootstrap.
+
+    Of at least one example.
+    """
     values = list(evaluation.quality.values())
     mean = math.fsum(values) / len(values)
-    name = QUALITY_NAMES[evaluation.labels]
+    name = _quality_name(evaluation)
     if evaluation.labels is LabelKind.CLASS:
         return QualityInterval(name, mean, *wilson_interval(round(sum(values)), len(values)))
     low, high = mean_interval(values)
@@ -156,7 +159,7 @@ def require_no_worse(candidate: Evaluation, champion: Champion) -> str:
     comparison = (
         f"{candidate.metric} {value_text(ours)} against the champion's {value_text(theirs)} "
         f"(version {champion.version}) {_paired(candidate, champion.evaluation)}"
-    )
+    ).rstrip()
     if is_worse:
         raise PromotionRefused(f"the champion is better: {comparison}")
     return comparison
@@ -189,14 +192,19 @@ def _paired(ours: Evaluation, theirs: Evaluation) -> str:
     """How two models differ on the examples that both have answered."""
     ids = sorted(ours.quality.keys() & theirs.quality.keys())
     if not ids:
-        return "on other test examples"
+        return "on other test examples" if ours.quality else ""
     low, high = paired_interval([ours.quality[i] for i in ids], [theirs.quality[i] for i in ids])
     if ours.labels is LabelKind.NUMBER:
         low, high = -high, -low
     return (
-        f"on the same {len(ids)} test examples; difference in {QUALITY_NAMES[ours.labels]} "
+        f"on the same {len(ids)} test examples; difference in {_quality_name(ours)} "
         f"between {_signed(low)} and {_signed(high)} (95 %)"
     )
+
+
+def _quality_name(evaluation: Evaluation) -> str:
+    labels = evaluation.labels
+    return "quality" if labels is None else QUALITY_NAMES[labels]
 
 
 def _signed(figure: float) -> str:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from runner.promotion.gate import Evaluation
-from runner.promotion.weights import Candidate
+from runner.study import StudyRecord, TrialRecord
 from runner.tracking import TAG_KIND, TAG_PARENT, TAG_STUDY, Tracking
 
 KIND = "test_look"
@@ -17,19 +17,29 @@ TAG_SPLIT = "runner.split"
 EVALUATION_ARTIFACT = "test_evaluation.json"
 
 
-def begin_look(tracking: Tracking, candidate: Candidate, split: str) -> str:
-    """Record that a test split is about to be looked at; gives the look's run id."""
+def begin_look(
+    tracking: Tracking, record: StudyRecord, trial: TrialRecord, *, run_id: str, split: str
+) -> str:
+    """Record that a test split is about to be looked at; gives the look's run id.
+
+    Args:
+        tracking: MLflow.
+        record: The study.
+        trial: The trial that is to be tested.
+        run_id: The trial's run.
+        split: Fingerprint of what is looked at.
+    """
     with tracking.answering():
         client = tracking.client
-        run = client.get_run(candidate.run_id)
+        run = client.get_run(run_id)
         tags = {
             TAG_KIND: KIND,
             TAG_SPLIT: split,
-            TAG_STUDY: candidate.record.study_id,
+            TAG_STUDY: record.study_id,
             TAG_PARENT: run.data.tags.get(TAG_PARENT, ""),
-            "runner.looked_at_trial": str(candidate.trial.number),
+            "runner.looked_at_trial": str(trial.number),
         }
-        name = f"test of trial {candidate.trial.number}"
+        name = f"test of trial {trial.number}"
         look = client.create_run(run.info.experiment_id, tags=tags, run_name=name)
         return str(look.info.run_id)
 

@@ -6,15 +6,16 @@ from tempfile import mkdtemp
 from typing import Any
 
 from runner.errors import NotFound
-from runner.experiment import Store
+from runner.experiment import CUSTOM, Store
 from runner.promotion.asking import answers_of
+from runner.promotion.custom import is_mlflow_model
 from runner.promotion.inputs import Example, InputFile
 from runner.promotion.packaging import save_model
 from runner.promotion.served import served_model_of
 from runner.promotion.weights import get_candidate
-from runner.study import read_study
+from runner.study import StudyRecord, read_study, trial_folder
 from runner.tracking import Tracking, connect
-from runner.trial import Bench
+from runner.trial import Bench, saved_model
 
 Say = Callable[[str], None]
 
@@ -100,7 +101,22 @@ def _load_trial(store: Store, uri: str | None, study: str, trial: int, say: Say)
 
     record = read_study(store, study)
     tracking = connect(uri or record.attributes["experiment"]["tracking"]["uri"], store)
+    if record.attributes["experiment"]["task"] == CUSTOM:
+        return _load_saved(record, trial)
     candidate = get_candidate(store, tracking, record, trial, say=say)
     folder = Path(mkdtemp("-model")) / "model"
     save_model(folder, served_model_of(candidate, Bench(candidate.experiment, store)))
     return mlflow.pyfunc.load_model(str(folder))
+
+
+def _load_saved(record: StudyRecord, number: int) -> Any:
+    """What a trial of one's own saved, if a flavour of MLflow wrote it."""
+    import mlflow.pyfunc
+
+    saved = saved_model(trial_folder(record.folder, number))
+    if saved is None or not is_mlflow_model(saved):
+        raise NotFound(
+            f"trial {number} of {record.name!r} saved no MLflow model (a folder written by one of "
+            "MLflow's save_model functions), so only its own code can predict with it"
+        )
+    return mlflow.pyfunc.load_model(str(saved))

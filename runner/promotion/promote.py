@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.errors import NotFound, PromotionRefused
-from runner.experiment import Modality, Store
-from runner.promotion.evaluation import evaluate_on_test
+from runner.experiment import Experiment, Store
+from runner.promotion.fine_tuned import fine_tuned
 from runner.promotion.form import Form
 from runner.promotion.gate import (
     Champion,
@@ -17,13 +17,13 @@ from runner.promotion.gate import (
     require_same_split,
 )
 from runner.promotion.looks import TAG_SPLIT, begin_look, count_looks, end_look, read_look
-from runner.promotion.packaging import ServedModel, log_model, register_model
-from runner.promotion.served import served_model_of
-from runner.promotion.weights import Candidate, get_candidate
+from runner.promotion.own import own
+from runner.promotion.packaging import register_model
+from runner.promotion.subject import Subject
+from runner.promotion.weights import get_candidate, run_of
 from runner.report import value_text
-from runner.study import read_study
+from runner.study import StudyRecord, choose_trial, read_study
 from runner.tracking import Tracking, connect
-from runner.trial import Bench
 
 Say = Callable[[str], None]
 TAG_LOOK = "runner.look"
@@ -41,12 +41,12 @@ class Promotion:
         run_id: That trial's MLflow run.
         test: Test metrics by name; fractions (or the loss).
         interval: The mean quality of the test examples (of classes the accuracy), with its 95 %
-            interval.
+            interval; None where an objective of one's own gives none.
         look: The MLflow run that recorded this look.
         looks: How often this test split has been looked at, this look included.
         comparison: How it compares with the champion before it; empty if there was none.
-        predict_command: Predicts with it.
-        serve_command: Serves it with plain MLflow.
+        predict_command: Predicts with it; empty where only its owner knows what it takes.
+        serve_command: Serves it with plain MLflow; empty where MLflow cannot.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Promotion:
     trial: int
     run_id: str
     test: dict[str, float]
-    interval: QualityInterval
+    interval: QualityInterval | None
     looks: int
     look: str
     comparison: str
@@ -97,55 +97,53 @@ def promote(
         raise NotFound(f"the study {study!r} has no trial yet")
     resolved = record.attributes["experiment"]
     tracking = connect(resolved["tracking"]["uri"], store)
-    candidate = get_candidate(store, tracking, record, trial, say=say)
-    bench = Bench(candidate.experiment, store)
-    split = _require_unchanged(candidate, bench)
+    subject = _subject(store, tracking, record, trial, form, say)
     champion = _champion_of(tracking, registered, alias) if is_compared else None
     if champion is not None:
-        require_other_trial(candidate.run_id, champion)
-        require_same_split(split, champion)
-    served = served_model_of(candidate, bench, form=form)
-    look = begin_look(tracking, candidate, split)
-    evaluation, report = evaluate_on_test(candidate, bench)
+        require_other_trial(subject.run_id, champion)
+        require_same_split(subject.split, champion)
+    look = begin_look(tracking, record, subject.trial, run_id=subject.run_id, split=subject.split)
+    evaluation, report = subject.evaluate()
     end_look(tracking, look, evaluation, report)
-    interval = quality_interval(evaluation)
-    looks = count_looks(tracking, split)
-    _say_result(candidate, evaluation, interval, looks, say)
+    interval = quality_interval(evaluation) if evaluation.quality else None
+    looks = count_looks(tracking, subject.split)
+    _say_result(subject, evaluation, interval, looks, say)
     comparison = require_no_worse(evaluation, champion) if champion is not None else ""
-    version = _register(tracking, candidate, served, registered, alias, look, evaluation)
+    version = _register(tracking, subject, registered, alias, look, evaluation)
     return Promotion(
         registered,
         version,
         alias,
-        candidate.trial.number,
-        candidate.run_id,
+        subject.trial.number,
+        subject.run_id,
         dict(evaluation.values),
         interval,
         looks,
         look,
         comparison,
-        _predict_command(registered, candidate),
+        f"python -m runner predict {registered} {subject.example}" if subject.example else "",
         f"MLFLOW_TRACKING_URI={tracking.shown_uri} mlflow models serve "
-        f"-m models:/{registered}@{alias} --env-manager local",
+        f"-m models:/{registered}@{alias} --env-manager local"
+        if subject.is_served
+        else "",
     )
 
 
-def _predict_command(name: str, candidate: Candidate) -> str:
-    is_text = candidate.experiment.form.modality is Modality.TEXT
-    return f"python -m runner predict {name} " + ('"a text"' if is_text else "photo.jpg")
-
-
-def _require_unchanged(candidate: Candidate, bench: Bench) -> str:
-    """The split's fingerprint, if it is still the one the study was searched on."""
-    known: str = candidate.record.attributes["identity"]["content"]["split"]
-    if bench.split.fingerprint != known:
-        raise PromotionRefused(
-            "the data are no longer those the study was searched on: some of today's test "
-            "examples may have been trained on. Put the data back, or search again with --new"
-        )
-    if not bench.split.test:
-        raise PromotionRefused("the split has no test part; see data.split.test")
-    return known
+def _subject(
+    store: Store,
+    tracking: Tracking,
+    record: StudyRecord,
+    number: int | None,
+    form: Form,
+    say: Say,
+) -> Subject:
+    experiment = Experiment.from_resolved(record.attributes["experiment"])
+    if experiment.is_custom:
+        chosen = choose_trial(record, number)
+        run_id = run_of(tracking, record, chosen.number)
+        return own(experiment, record, chosen, run_id, form)
+    candidate = get_candidate(store, tracking, record, number, say=say)
+    return fine_tuned(store, candidate, form)
 
 
 def _champion_of(tracking: Tracking, name: str, alias: str) -> Champion | None:
@@ -173,39 +171,44 @@ def _champion_of(tracking: Tracking, name: str, alias: str) -> Champion | None:
 
 
 def _say_result(
-    candidate: Candidate,
+    subject: Subject,
     evaluation: Evaluation,
-    interval: QualityInterval,
+    interval: QualityInterval | None,
     looks: int,
     say: Say,
 ) -> None:
-    trial, name = candidate.trial, evaluation.metric
-    on_test = "" if name in (interval.name, "mae") else f"{name} {value_text(evaluation.value)}, "
-    say(
-        f"trial {trial.number}: validation {name} {value_text(trial.value)} (chosen by it, so "
-        f"optimistic); on {len(evaluation.quality)} test examples: {on_test}{interval}"
-    )
+    trial, name = subject.trial, evaluation.metric
+    chosen = f"trial {trial.number}: validation {name} {value_text(trial.value)}"
+    if not subject.is_tested:
+        say(f"{chosen}; there is no test (see `evaluate`), so it goes by this value, which")
+        say("is optimistic: the trial was chosen by it")
+        return
+    shown = [] if interval is None else [str(interval)]
+    if interval is None or name not in (interval.name, "mae"):
+        shown.insert(0, f"{name} {value_text(evaluation.value)}")
+    counted = f"on {len(evaluation.quality)} test examples: " if evaluation.quality else "test "
+    say(f"{chosen} (chosen by it, so optimistic); {counted}{', '.join(shown)}")
     say(f"this test split has been looked at {looks} {'time' if looks == 1 else 'times'}")
 
 
 def _register(
     tracking: Tracking,
-    candidate: Candidate,
-    served: ServedModel,
+    subject: Subject,
     name: str,
     alias: str,
     look: str,
     evaluation: Evaluation,
 ) -> str:
+    measured = "test" if subject.is_tested else "validation"
     tags = {
         TAG_LOOK: look,
         TAG_SPLIT: evaluation.split,
-        "runner.study_id": candidate.record.study_id,
-        "runner.trial": str(candidate.trial.number),
-        f"runner.test_{evaluation.metric}": repr(evaluation.value),
+        "runner.study_id": subject.record.study_id,
+        "runner.trial": str(subject.trial.number),
+        f"runner.{measured}_{evaluation.metric}": repr(evaluation.value),
     }
     with tracking.answering():
-        logged = log_model(tracking.client, served, run_id=candidate.run_id, tags=tags)
+        logged = subject.log(tracking.client, tags)
         version = register_model(tracking.client, logged, name=name, tags=tags)
         tracking.client.set_registered_model_alias(name, alias, version)
     return version

@@ -46,14 +46,19 @@ def get_candidate(
     """
     trial = choose_trial(record, number)
     experiment = Experiment.from_resolved(record.attributes["experiment"])
-    run_id = _run_of(tracking, record, trial.number)
+    run_id = run_of(tracking, record, trial.number)
     weights = trial_folder(record.folder, trial.number) / WEIGHTS
     if not weights.exists():
         weights = _from_mlflow(tracking, run_id) or _make_again(store, experiment, trial, say=say)
     return Candidate(experiment, record, trial, run_id, weights)
 
 
-def _run_of(tracking: Tracking, record: StudyRecord, number: int) -> str:
+def run_of(tracking: Tracking, record: StudyRecord, number: int) -> str:
+    """The MLflow run of a trial.
+
+    Raises:
+        NotFound: If it has none.
+    """
     for run in read_trials(tracking, record.study_id):
         if run.number == number:
             return run.run_id

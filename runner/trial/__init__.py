@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runner.trial.custom import (
         ARTIFACTS,
         MODEL,
+        SCRATCH,
         CustomCommand,
         CustomFunction,
         CustomTrial,
@@ -57,6 +58,7 @@ _HEAVY = {
     "load_weights_file": "checkpoint",
     "ARTIFACTS": "custom",
     "MODEL": "custom",
+    "SCRATCH": "custom",
     "CustomCommand": "custom",
     "CustomFunction": "custom",
     "CustomTrial": "custom",
@@ -71,6 +73,7 @@ _HEAVY = {
 __all__ = [
     "ARTIFACTS",
     "MODEL",
+    "SCRATCH",
     "Attempt",
     "Batch",
     "Bench",

@@ -1,0 +1,80 @@
+"""A fine-tuned trial as the subject of a promotion."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import PromotionRefused
+from runner.experiment import Modality, Store
+from runner.promotion.evaluation import evaluate_on_test
+from runner.promotion.form import Form
+from runner.promotion.gate import Evaluation
+from runner.promotion.packaging import LoggedModel, ServedModel, log_model
+from runner.promotion.served import served_model_of
+from runner.promotion.weights import Candidate
+from runner.study import StudyRecord, TrialRecord
+from runner.trial import Bench
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """See `Subject`."""
+
+    candidate: Candidate
+    bench: Bench
+    served: ServedModel
+    split: str
+    is_tested: bool = True
+    is_served: bool = True
+
+    @property
+    def record(self) -> StudyRecord:
+        """Its study."""
+        return self.candidate.record
+
+    @property
+    def trial(self) -> TrialRecord:
+        """The trial."""
+        return self.candidate.trial
+
+    @property
+    def run_id(self) -> str:
+        """Its MLflow run."""
+        return self.candidate.run_id
+
+    @property
+    def example(self) -> str:
+        """An input to predict."""
+        is_text = self.candidate.experiment.form.modality is Modality.TEXT
+        return '"a text"' if is_text else "photo.jpg"
+
+    def evaluate(self) -> tuple[Evaluation, dict[str, Any]]:
+        """See `Subject.evaluate`."""
+        return evaluate_on_test(self.candidate, self.bench)
+
+    def log(self, client: "MlflowClient", tags: Mapping[str, str]) -> LoggedModel:
+        """See `Subject.log`."""
+        return log_model(client, self.served, run_id=self.run_id, tags=tags)
+
+
+def fine_tuned(store: Store, candidate: Candidate, form: Form) -> FineTuned:
+    """A candidate, if its data are still those it was searched on.
+
+    Raises:
+        PromotionRefused: If the data changed, there is no test part, or the form cannot be had.
+    """
+    bench = Bench(candidate.experiment, store)
+    known: str = candidate.record.attributes["identity"]["content"]["split"]
+    if bench.split.fingerprint != known:
+        raise PromotionRefused(
+            "the data are no longer those the study was searched on: some of today's test "
+            "examples may have been trained on. Put the data back, or search again with --new"
+        )
+    if not bench.split.test:
+        raise PromotionRefused("the split has no test part; see data.split.test")
+    # Made before the test part is looked at: a form that cannot be had costs no look.
+    served = served_model_of(candidate, bench, form=form)
+    return FineTuned(candidate, bench, served, known)
