@@ -355,7 +355,8 @@ def test_worker_killed_during_a_command_leaves_nothing_and_the_trial_goes_on(
     finally:
         backend.close()
     assert list(feed.outcomes.values()) == [Outcome.LOST, Outcome.COMPLETE]
-    assert list(feed.reports.values()) == [[1], [1, 2]]
+    # The kill may come between the checkpoint and the first attempt's report of it.
+    assert list(feed.reports.values())[-1] == [1, 2]
     assert wait_until(
         lambda: are_gone([int(p) for p in Path(bench.folder, "pids").read_text().split()])
     )
