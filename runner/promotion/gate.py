@@ -100,6 +100,11 @@ class QualityInterval:
         shown = [value_text(figure) for figure in (self.value, self.low, self.high)]
         return f"{self.name} {shown[0]} (95 % interval {shown[1]} to {shown[2]})"
 
+    def is_metric(self, metric: str) -> bool:
+        """Whether it is the value of a metric under the same or another name."""
+        is_error = metric == "mae" and self.name == QUALITY_NAMES[LabelKind.NUMBER]
+        return metric == self.name or is_error
+
 
 def quality_interval(evaluation: Evaluation) -> QualityInterval:
     """The mean quality with its interval: Wilson's for accuracy, else by bootstrap.

@@ -184,7 +184,7 @@ def _say_result(
         say("is optimistic: the trial was chosen by it")
         return
     shown = [] if interval is None else [str(interval)]
-    if interval is None or name not in (interval.name, "mae"):
+    if interval is None or not interval.is_metric(name):
         shown.insert(0, f"{name} {value_text(evaluation.value)}")
     counted = f"on {len(evaluation.quality)} test examples: " if evaluation.quality else "test "
     say(f"{chosen} (chosen by it, so optimistic); {counted}{', '.join(shown)}")

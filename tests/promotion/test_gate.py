@@ -10,6 +10,7 @@ from runner.experiment import LabelKind
 from runner.promotion.gate import (
     Champion,
     Evaluation,
+    QualityInterval,
     quality_interval,
     require_no_worse,
     require_other_trial,
@@ -175,3 +176,16 @@ def test_champion_of_another_split_may_have_seen_the_examples():
 def test_champion_is_not_promoted_over_itself():
     with pytest.raises(PromotionRefused, match=r"is the champion already \(version 3\)"):
         require_other_trial("run-3", champion(90))
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "expected"),
+    [
+        ("accuracy", "accuracy", True),
+        ("mean absolute error", "mae", True),
+        ("accuracy", "macro_f1", False),
+        ("quality", "mae", False),  # of an objective of one's own: nothing says what it is
+    ],
+)
+def test_quality_interval_knows_which_metric_it_is(name, metric, expected):
+    assert QualityInterval(name, 0.5, 0.4, 0.6).is_metric(metric) is expected
