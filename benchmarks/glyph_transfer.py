@@ -26,7 +26,7 @@ from runner.trial import (
     TrialSpec,
     choose_numerics,
     load_weights_file,
-    predict_outputs,
+    predict,
     run_alone,
 )
 
@@ -53,18 +53,19 @@ def test_accuracy(weights: str, rate: float, depth: int | str, seed: int, store:
     if ending.outcome is not Outcome.COMPLETE:
         raise RuntimeError(f"{ending.outcome}: {ending.reason}")
     bench = objective.bench(lease)
-    model = bench.build_model(bench.experiment.train, seed)
-    model.load_state_dict(load_weights_file(Path(folder) / "weights.safetensors"))
-    numerics = choose_numerics(model, "cpu", precision="float32", channels_last="auto")
-    part = bench.test()
-    outputs = predict_outputs(
-        numerics.place(model).eval(),
-        part,
-        transform=bench.transform,
+    recipe = bench.experiment.train
+    kept = bench.build_kept(recipe, seed, load_weights_file(Path(folder) / "weights.safetensors"))
+    numerics = choose_numerics(kept, "cpu", precision="float32", channels_last="auto")
+    model = numerics.place(kept)
+    predictions = predict(
+        bench,
+        lambda batch: bench.modality.forward(model, batch, numerics),
+        bench.test(),
+        recipe=recipe,
         batch_size=64,
         device=numerics.device,
     )
-    return float((outputs.argmax(dim=1) == part.targets).float().mean())
+    return bench.task.score(predictions)["accuracy"]
 
 
 def interval(values: list[float]) -> str:

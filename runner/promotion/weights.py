@@ -86,7 +86,12 @@ def _make_again(store: Store, experiment: Experiment, trial: TrialRecord, *, say
     folder = Path(mkdtemp("-trial"))
     spec = TrialSpec(Attempt(trial.number, 0), dict(trial.params), trial.seed, str(folder))
     lease = Lease(0, (str(trial.notes["device"]),), int(trial.notes["threads"]))
-    ending = run_alone(objective_for(experiment, store), Job((spec,)), lease, Printed(say))
+    ending = run_alone(
+        objective_for(experiment, store),
+        Job((spec,)),
+        lease,
+        Printed(say, metric=experiment.metric),
+    )
     if ending.outcome is not Outcome.COMPLETE:
         raise TrialFailed(
             f"training trial {trial.number} again: {ending.outcome}: {ending.reason}"

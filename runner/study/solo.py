@@ -78,7 +78,7 @@ def _train(
 ) -> dict[str, Any]:
     inspect_here(experiment, store)
     Path(spec.folder).mkdir(parents=True, exist_ok=True)
-    channel = Printed(say)
+    channel = Printed(say, metric=experiment.metric)
     ending = run_alone(objective_for(experiment, store), Job((spec,)), lease, channel)
     history = history_of({report.step: report for report in channel.reports})
     run_id = _record(store, experiment, spec, ending, history)

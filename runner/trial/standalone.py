@@ -7,10 +7,16 @@ from runner.trial.job import Attempt, Decision, Ending, Job, Lease, Objective, R
 
 
 class Printed:
-    """A channel that says every report in one line and always lets the trial go on."""
+    """A channel that says every report in one line and always lets the trial go on.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    Args:
+        say: Takes the lines.
+        metric: Short name of the validation metric to show beside the losses; None: all of them.
+    """
+
+    def __init__(self, say: Callable[[str], None], *, metric: str | None = None) -> None:
         self._say = say
+        self._metric = metric
         self.reports: list[Report] = []
         self.ending: Ending | None = None
 
@@ -18,12 +24,15 @@ class Printed:
         """See `Channel.report`."""
         self.reports.append(report)
         shown = [
-            f"{name} {value:.4f}"
-            for name, value in report.metrics.items()
-            if name == "train/loss" or name.startswith("validation/")
+            f"{name} {value:.4f}" for name, value in report.metrics.items() if self._is_shown(name)
         ]
         self._say(f"epoch {report.step}: {', '.join(shown)}")
         return Decision.CONTINUE
+
+    def _is_shown(self, name: str) -> bool:
+        if self._metric is None:
+            return name == "train/loss" or name.startswith("validation/")
+        return name in (f"validation/{self._metric}", "train/loss", "validation/loss")
 
     def decision(self, key: Attempt) -> Decision:
         """See `Channel.decision`."""
