@@ -100,8 +100,8 @@ def own(
     subject = Own(experiment, record, trial, run_id)
     if subject.saved.model is None:
         raise PromotionRefused(
-            f"trial {trial.number} has no saved model: it saved none (trial.save_model(path) in the "
-            'objective, {"model": "path"} from the command), or it was not among the best '
+            f"trial {trial.number} has no saved model: it saved none (trial.save_model(path) in "
+            'the objective, {"model": "path"} from the command), or it was not among the best '
             "tracking.keep_weights trials, whose models are kept"
         )
     return subject
