@@ -133,6 +133,8 @@ class _SpaceReader:
         if ends is None:
             return None
         low, high = float(ends[0]), float(ends[1])
+        # What is drawn is a float, also where both ends are whole.
+        self._check_value((name, "float"), name, low)
         self._check_range(name, "float", (low, high), step, log)
         return FloatParameter(low, high, log, None if step is None else float(step), when)
 

@@ -90,8 +90,9 @@ def _checked(document: Document, problems: list[Problem]) -> Experiment:
         # with their own lines.
         found = [flaw for flaw in flaws_of(err, experiment_schema()) if flaw.path or not flaws]
         raise ExperimentError(_sorted(document, [*found, *flaws], problems)) from err
-    if problems:
-        raise ExperimentError(problems)
+    # Keys that another task has are no flaw to the model: it leaves them out.
+    if flaws or problems:
+        raise ExperimentError(_sorted(document, flaws, problems))
     return experiment
 
 

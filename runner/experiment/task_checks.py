@@ -31,6 +31,7 @@ def task_flaws(written: Mapping[str, object], keys: TaskKeys) -> Iterator[Flaw]:
     if form.labels is None:
         yield from _objective_flaws(written)
         yield from _own_metric_flaws(search)
+        yield from _own_pruner_flaws(search, _section(written, "params"))
         return
     for name in _OF_AN_OBJECTIVE:
         if written.get(name):
@@ -45,6 +46,9 @@ def task_flaws(written: Mapping[str, object], keys: TaskKeys) -> Iterator[Flaw]:
         if keys.name_flaw(name) is None and (flaw := keys.task_flaw(name, value)) is not None:
             yield flaw.below("train", name)
     yield from _metric_flaws(search, form)
+    if (last := search.get("max_steps")) is not None:
+        rule = f"is for `task: custom` alone, and this is {form.name}, whose last step is `epochs`"
+        yield Flaw(("search", "max_steps"), rule, last)
 
 
 def _section(written: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -101,8 +105,17 @@ def _own_metric_flaws(search: Mapping[str, object]) -> Iterator[Flaw]:
     if search.get("direction") is None:
         rule = "is missing; with task: custom it must be minimize or maximize"
         yield Flaw(("search", "direction"), rule)
-    if search.get("pruner") == "hyperband" and search.get("max_steps") is None:
-        rule = "is missing; hyperband needs the last step that a trial reports"
+
+
+def _own_pruner_flaws(
+    search: Mapping[str, object], params: Mapping[str, object]
+) -> Iterator[Flaw]:
+    is_known = "epochs" in _section(search, "space") or isinstance(params.get("epochs"), int)
+    if search.get("pruner") == "hyperband" and search.get("max_steps") is None and not is_known:
+        rule = (
+            "is missing; hyperband needs the last step that a trial reports, or `epochs` in the "
+            "space or in `params`"
+        )
         yield Flaw(("search", "max_steps"), rule)
 
 

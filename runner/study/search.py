@@ -311,7 +311,8 @@ def longest_trial(experiment: Experiment, space: Space) -> int | None:
         case IntParameter(_, int() as high):
             return high
         case ChoiceParameter(choices):
-            return max(choice for choice in choices if isinstance(choice, int))
+            # An objective of one's own may call anything epochs, and not only numbers.
+            return max((choice for choice in choices if isinstance(choice, int)), default=None)
         case FixedParameter(int() as value):
             return value
     return experiment.epochs({})

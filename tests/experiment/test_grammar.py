@@ -148,6 +148,8 @@ def test_read_space_of_a_form_gives_its_parameter(text: str, parameter: object) 
         ("epochs: {int: [1, 3], when: {warmup: {above: 0}}}\n"
          "warmup: {float: [0, 0.5], when: {epochs: 3}}",
          "1: epochs.when: its conditions go round in a circle: epochs -> warmup -> epochs"),
+        ("epochs: {float: [1, 9]}", "1: epochs.float: epochs must be a whole number, at least 1, "
+         "at most 100,000 (seen: 1.0)"),
     ],
 )  # fmt: skip
 def test_read_space_of_a_wrong_form_says_what_and_where(text: str, refusal: str) -> None:
