@@ -133,7 +133,8 @@ class Training:
             Leave: If the study wants the trial to leave.
             TrialFailed: If the loss is no longer a number.
         """
-        while self.state.epoch < self.recipe.epochs:
+        # Asked before an epoch: a checkpoint may hold the last one.
+        while self.state.epoch < self.recipe.epochs and not self._is_patience_over():
             report = self._epoch(channel)
             self.state.reports.append(report)
             if self.state.seconds / self.state.epoch * self.recipe.epochs >= CHECKPOINT_FROM_S:
@@ -141,9 +142,8 @@ class Training:
             decision = channel.report(self.spec.key, report)
             if decision is not Decision.CONTINUE:
                 raise Leave(decision)
-            if self._is_patience_over():
-                logger.info("no better epoch for %s epochs: stopping", self.recipe.early_stopping)
-                return
+        if self._is_patience_over():
+            logger.info("no better epoch for %s epochs: stopping", self.recipe.early_stopping)
 
     def _epoch(self, channel: Channel) -> Report:
         started = time.monotonic()

@@ -144,6 +144,23 @@ def test_early_stopping_ends_after_its_patience(benches, spec, lease):
     assert len(recorder.reports) == ending.best_step + 2 < 9
 
 
+def test_patience_that_was_over_at_the_checkpoint_is_over_when_the_trial_goes_on(
+    benches, spec, lease, monkeypatch
+):
+    monkeypatch.setattr("runner.trial.training.CHECKPOINT_FROM_S", 0.0)
+    bench = benches(epochs=9, learning_rate=1e-12, early_stopping=2, augmentation="none")
+    # The last epoch of the test above: its worker dies before it can say that it has ended.
+    last = 3
+    paused = fine_tune(bench, spec, lease, Recorder({last: Decision.PAUSE}))
+    assert load_checkpoint(Path(spec.folder)).epoch == paused.best_step + 2 == last
+
+    continued = Recorder()
+    ending = fine_tune(bench, spec, lease, continued)
+
+    assert ending.outcome is Outcome.COMPLETE
+    assert [report.step for report in continued.reports] == [1, 2, 3]
+
+
 def test_gradual_unfreezing_thaws_one_group_at_a_time(benches, spec, lease):
     from runner.trial.training import Goal, Training
 
