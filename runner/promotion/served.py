@@ -31,11 +31,25 @@ def served_model_of(
             f"trial {candidate.trial.number} trained the weights themselves, not an adapter; "
             "promote it with --form merged"
         )
+    if recipe.adapter != "none":
+        _require_same_base(candidate, bench)
     modality = bench.modality
     if isinstance(modality, TextModality):
         return serve_texts(_text_model(candidate, bench, modality, recipe, form))
     assert isinstance(modality, ImageModality)  # there are two
     return _image_model(candidate, bench, modality, recipe, form)
+
+
+def _require_same_base(candidate: Candidate, bench: Bench) -> None:
+    """Only adapters and head were kept: on other weights they are another model."""
+    known = candidate.record.attributes["identity"]["content"]["weights"]
+    found = bench.weights.fingerprint if bench.weights is not None else "none"
+    if found != known:
+        raise PromotionRefused(
+            f"the adapters of trial {candidate.trial.number} were trained beside other weights "
+            f"than model.weights {candidate.experiment.model.weights} has today ({known[:12]} "
+            f"then, {found[:12]} now). Put those weights back, or search again with --new"
+        )
 
 
 def _answers(bench: Bench) -> Answers:

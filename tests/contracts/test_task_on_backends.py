@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from runner import api
+from runner.errors import PromotionRefused
 from runner.experiment import TASK_FORMS, LabelKind, Store
 from runner.promotion import Form, InputFile
+from runner.promotion.looks import count_looks
 from runner.study import read_study
 from runner.study.feed import StudyFeed
 from runner.tracking import RunStatus, connect, read_trials
@@ -122,6 +125,22 @@ def test_adapters_are_searched_and_promoted_in_both_forms(home):
         answers.append(api.predict(name, example_inputs(home, form), say=lambda text: None))
     for merged, alone in zip(*answers, strict=True):
         assert merged["probability"] == pytest.approx(alone["probability"], abs=1e-5)
+
+
+def test_adapter_whose_base_has_changed_is_refused_without_a_look(home):
+    form = TASK_FORMS["text_classification"]
+    asked = ["train.adapter=lora", "train.epochs=1"]
+    path = write_experiment(home, form, trials=1)
+    study = api.search(path, overrides=asked, backend="inline", show="none")
+    base = home / "encoder" / "model.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(base).items()}, base)
+
+    with pytest.raises(PromotionRefused, match="trained beside other weights than model.weights"):
+        api.promote(study.name, say=lambda text: None)
+    split = study.record.attributes["identity"]["content"]["split"]
+    assert count_looks(connect(None, Store.default()), split) == 0
+    with pytest.raises(PromotionRefused, match="trained beside other weights than model.weights"):
+        api.predict(study.name, ["a dull plot"], trial=0, say=lambda text: None)
 
 
 def test_texts_of_a_file_are_predicted_in_its_order(home):
