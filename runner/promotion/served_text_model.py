@@ -18,6 +18,7 @@ a label holds.
 
 import inspect
 import json
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from runner.promotion.served_answers import answer_table
 from runner.promotion.served_network import load_network
 
 DEFAULT_BATCH_SIZE = 32
+# IOB1, IOB2, IOBES and BILOU in one: B, S and U begin an entity; E, L, S and U end one.
+_TAG = re.compile(r"([BIMESLU])-(.+)", re.DOTALL)
 
 
 class TextModel(PythonModel):
@@ -241,16 +244,22 @@ def tag_table(
 
 
 def entities(words: list[str], tags: list[str]) -> list[dict[str, Any]]:
-    """Runs of B-x and I-x tags; an I-x after something else begins one of its own."""
+    """The entities as the evaluation counts them, in whatever scheme the tags are.
+
+    An I-x where none of type x goes on begins one; a tag without a prefix is one of one word.
+    """
     found: list[dict[str, Any]] = []
-    before = ""
+    going_on: str | None = None
     for position, tag in enumerate(tags):
-        kind = tag[2:] if tag[:2] in ("B-", "I-") else ""
-        if kind and (tag.startswith("B-") or kind != before):
+        if tag == "O":
+            going_on = None
+            continue
+        match = _TAG.fullmatch(tag)
+        prefix, kind = match.groups() if match is not None else ("S", tag)
+        if prefix in "BSU" or kind != going_on:
             found.append({"text": "", "type": kind, "start": position, "end": position})
-        if kind:
-            found[-1]["end"] = position + 1
-        before = kind
+        found[-1]["end"] = position + 1
+        going_on = None if prefix in "ESLU" else kind
     return [{**each, "text": " ".join(words[each["start"] : each["end"]])} for each in found]
 
 

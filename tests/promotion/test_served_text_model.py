@@ -14,6 +14,7 @@ from runner.data import Cleaning, clean
 from runner.experiment import LabelKind
 from runner.promotion import served_text_model
 from runner.promotion.text_packaging import TextModel
+from runner.tasks.entities import iob2
 from tests.promotion.text_models import CLASSES, TAGS, TEXTS, loaded, text_model
 
 
@@ -137,14 +138,20 @@ def test_predict_tokens_and_text_give_the_same_tags(tagger: Any):
         (["B-PER", "B-PER"], [("PER", 0, 1), ("PER", 1, 2)]),
         (["I-PER", "I-PER", "O", "I-PER"], [("PER", 0, 2), ("PER", 3, 4)]),
         (["B-PER", "I-LOC", "I-LOC"], [("PER", 0, 1), ("LOC", 1, 3)]),
-        (["NOUN", "B-", "O"], []),
+        (["S-PER", "B-LOC", "E-LOC", "S-LOC"], [("PER", 0, 1), ("LOC", 1, 3), ("LOC", 3, 4)]),
+        (["U-PER", "B-LOC", "L-LOC", "I-LOC"], [("PER", 0, 1), ("LOC", 1, 3), ("LOC", 3, 4)]),
+        (["NOUN", "NOUN", "B-", "O"], [("NOUN", 0, 1), ("NOUN", 1, 2), ("B-", 2, 3)]),
     ],
 )
-def test_entities_are_runs_of_one_type(tags: list[str], found: list[tuple[str, int, int]]):
+def test_entities_are_those_that_the_evaluation_counts(
+    tags: list[str], found: list[tuple[str, int, int]]
+):
     words = ["Ana", "Boa", "Céu", "Dão"][: len(tags)]
     entities = served_text_model.entities(words, tags)
 
     assert [(each["type"], each["start"], each["end"]) for each in entities] == found
+    as_counted = [tag for tag in iob2(tags) if tag.startswith("B-")]
+    assert [f"B-{each['type']}" for each in entities] == as_counted
     for each in entities:
         assert each["text"] == " ".join(words[each["start"] : each["end"]])
 
