@@ -20,6 +20,7 @@ QUALITY_NAMES: Mapping[LabelKind, str] = MappingProxyType(
     }
 )
 """What the mean quality of the examples is called; a number's quality is minus its error."""
+_INSTEAD = "To replace it without a comparison, add --without-comparison"
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,32 @@ def require_same_split(split: str, champion: Champion) -> None:
     raise PromotionRefused(
         f"the champion (version {champion.version}) was trained on another split "
         f"({champion.split[:12]}, this study's is {split[:12]}): it may have seen these test "
-        "examples in training, so the two cannot be compared fairly. To replace it without a "
-        "comparison, add --without-comparison"
+        f"examples in training, so the two cannot be compared fairly. {_INSTEAD}"
     )
+
+
+def require_comparable(metric: str, labels: LabelKind | None, champion: Champion) -> None:
+    """Refuse a comparison that cannot be made, before the test split is looked at.
+
+    Args:
+        metric: What the candidate's study chooses by.
+        labels: How its examples are labelled; None where only the user's own code knows.
+        champion: Whose place it would take.
+    Raises:
+        PromotionRefused: If the champion has no such metric, or one of another kind of label.
+    """
+    theirs = champion.evaluation
+    if metric not in theirs.values:
+        raise PromotionRefused(
+            f"the champion (version {champion.version}) has no test {metric}, by which "
+            f"this study chooses; it has {', '.join(theirs.values)}. {_INSTEAD}"
+        )
+    if labels is not theirs.labels:
+        kinds = [str(kind or "a task of your own") for kind in (theirs.labels, labels)]
+        raise PromotionRefused(
+            f"the champion (version {champion.version}) has learnt another task: its {metric} is "
+            f"of {kinds[0]}, this study's of {kinds[1]}. {_INSTEAD}"
+        )
 
 
 def require_no_worse(candidate: Evaluation, champion: Champion) -> str:
@@ -176,21 +200,14 @@ def _comparable_value(candidate: Evaluation, champion: Champion) -> float:
     Raises:
         PromotionRefused: If it has none, or if the candidate's own is not a number.
     """
-    theirs = champion.evaluation
-    if candidate.labels is not theirs.labels or candidate.metric not in theirs.values:
-        raise PromotionRefused(
-            f"the champion (version {champion.version}) has no test {candidate.metric}, by which "
-            f"this study chooses; it has {', '.join(theirs.values)}. To replace it without a "
-            "comparison, add --without-comparison"
-        )
+    require_comparable(candidate.metric, candidate.labels, champion)
     if math.isnan(candidate.value):
         raise PromotionRefused(
             f"{candidate.metric} is not defined on these {len(candidate.quality)} test examples "
             "(too few kinds of labels among them), so the candidate cannot be compared with the "
-            f"champion (version {champion.version}). To replace it without a comparison, add "
-            "--without-comparison"
+            f"champion (version {champion.version}). {_INSTEAD}"
         )
-    return theirs.values[candidate.metric]
+    return champion.evaluation.values[candidate.metric]
 
 
 def _paired(ours: Evaluation, theirs: Evaluation) -> str:

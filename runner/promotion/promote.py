@@ -12,6 +12,7 @@ from runner.promotion.gate import (
     Evaluation,
     QualityInterval,
     quality_interval,
+    require_comparable,
     require_no_worse,
     require_other_trial,
     require_same_split,
@@ -102,6 +103,8 @@ def promote(
     if champion is not None:
         require_other_trial(subject.run_id, champion)
         require_same_split(subject.split, champion)
+        experiment = Experiment.from_resolved(resolved)
+        require_comparable(experiment.metric, experiment.form.labels, champion)
     look = begin_look(tracking, record, subject.trial, run_id=subject.run_id, split=subject.split)
     evaluation, report = subject.evaluate()
     end_look(tracking, look, evaluation, report)

@@ -12,6 +12,7 @@ from runner.promotion.gate import (
     Evaluation,
     QualityInterval,
     quality_interval,
+    require_comparable,
     require_no_worse,
     require_other_trial,
     require_same_split,
@@ -94,6 +95,16 @@ def test_champion_without_the_candidates_metric_is_not_compared():
         "the champion (version 3) has no test f1, by which this study chooses; it has accuracy, "
         "loss. To replace it without a comparison, add --without-comparison"
     )
+
+
+def test_champion_of_another_kind_is_refused_before_the_test_split_is_looked_at():
+    with pytest.raises(PromotionRefused, match=r"\(version 3\) has no test mae, by which this"):
+        require_comparable("mae", LabelKind.CLASS, champion(90))
+    with pytest.raises(PromotionRefused, match="learnt another task: its loss is of class, this"):
+        require_comparable("loss", LabelKind.NUMBER, champion(90))
+    with pytest.raises(PromotionRefused, match="this study's of a task of your own"):
+        require_comparable("accuracy", None, champion(90))
+    require_comparable("loss", LabelKind.CLASS, champion(90))
 
 
 def test_candidate_whose_metric_is_undefined_does_not_slip_through():
