@@ -216,14 +216,20 @@ class Experiment(BaseModel):
         return self.model_dump(mode="json", exclude=absent)
 
     @classmethod
-    def from_resolved(cls, resolved: Mapping[str, object]) -> Self:
+    def from_resolved(cls, resolved: Mapping[str, object], *, folder: Path | None = None) -> Self:
         """The experiment that `resolved()` described.
 
+        Args:
+            resolved: What it gave.
+            folder: Of the file that it was loaded from: where a command runs. None: not known,
+                and the working directory takes its place.
         Raises:
             ExperimentError: If it is not a valid experiment.
         """
         try:
-            return cls.model_validate(dict(resolved))
+            experiment = cls.model_validate(dict(resolved))
+            experiment._source_file = folder and folder / f"{experiment.name}.yaml"
+            return experiment
         except ValidationError as err:
             marks = Marks("resolved experiment")
             flaws = flaws_of(err, experiment_schema())

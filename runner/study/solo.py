@@ -116,7 +116,11 @@ def _prepare(
     trials = record.trials()
     if not 0 <= number < len(trials):
         raise NotFound(f"the study {name!r} has trials 0 to {len(trials) - 1}, not {number}")
-    experiment = Experiment.from_resolved(record.attributes["experiment"])
+    # Where the command of an objective runs; nothing else depends on it.
+    folder = record.attributes.get("facts", {}).get("folder")
+    experiment = Experiment.from_resolved(
+        record.attributes["experiment"], folder=Path(folder) if folder else None
+    )
     again = trials[number]
     # Sums in another order round differently: the same device and thread count, or not the same.
     lease = Lease(0, (str(again.notes.get("device", "cpu")),), int(again.notes.get("threads", 1)))

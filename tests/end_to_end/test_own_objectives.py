@@ -224,3 +224,18 @@ def test_failing_code_stops_the_search_with_its_reason_and_log(tmp_path: Path) -
     log = trial_folder(record_of(tmp_path).folder, 4) / "log.txt"
     assert str(log) in output
     assert f'File "{tmp_path}/train.py", line 1, in objective' in log.read_text()
+
+
+@pytest.mark.slow
+def test_trial_of_a_command_is_trained_again_from_any_folder(tmp_path: Path) -> None:
+    script = 'print(\'{"step": 1, "accuracy": 0.25}\')'
+    terminal = own(tmp_path, "command: [python, train.py]", script)
+    assert terminal.run("search", "own.yaml")[0] == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "store").symlink_to(tmp_path / "store")
+
+    code, output = Terminal(elsewhere).run("train", "own", "--trial", "0")
+
+    assert "trial 0 again: 0.25, in the study it is the same" in output
+    assert code == 0
