@@ -9,6 +9,8 @@ test examples. Ours searches with the runner's own command line, promotes the wi
 the test part once) and is measured by the recorded look. The Trainer run has the settings of
 plain.py; its best epoch on the same validation part is measured on the same test part.
 
+A pair that was measured is kept in the folder, so the same command goes on where it stopped.
+
 Printed: the test metric of both, mean over the seeds, and the 95 % interval of the paired
 difference in quality per test example (share right; for numbers minus the absolute error), pooled
 over the seeds: a bootstrap of examples within each seed.
@@ -19,7 +21,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ class Pair:
 
     ours: float
     plain: float
-    difference: np.ndarray
+    difference: list[float]
     ours_s: float
     plain_s: float
 
@@ -86,6 +88,9 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
 
 def pair(name: str, data: Path, seed: int, folder: Path, *, trials: int, sizes: Sizes) -> Pair:
     """Both sides on the split of one seed."""
+    kept = folder / "pair.json"
+    if kept.exists():
+        return Pair(**json.loads(kept.read_text()))
     experiment = draw(SETS[name], data, seed, folder, sizes)
     look, ours_s = search(experiment, folder, trials)
     started = time.monotonic()
@@ -94,8 +99,10 @@ def pair(name: str, data: Path, seed: int, folder: Path, *, trials: int, sizes: 
     ours = {id_: float(q) for id_, q in look["quality"].items()}
     if ours.keys() != quality.keys():
         raise RuntimeError("the two sides were not tested on the same examples")
-    difference = np.array([ours[id_] - quality[id_] for id_ in sorted(ours)])
-    return Pair(look["values"][look["metric"]], value, difference, ours_s, plain_s)
+    difference = [ours[id_] - quality[id_] for id_ in sorted(ours)]
+    found = Pair(look["values"][look["metric"]], value, difference, ours_s, plain_s)
+    kept.write_text(json.dumps(asdict(found)))
+    return found
 
 
 def interval(pairs: list[Pair]) -> tuple[float, float]:
@@ -119,7 +126,7 @@ def row(name: str, pairs: list[Pair]) -> str:
     )
     return (
         f"| {name} | {SETS[name].metric} | {ours.mean():.3f} | {plain.mean():.3f} | {each} "
-        f"| {np.mean([p.difference.mean() for p in pairs]):+.4f} [{low:+.4f}, {high:+.4f}] "
+        f"| {np.mean([np.mean(p.difference) for p in pairs]):+.4f} [{low:+.4f}, {high:+.4f}] "
         f"| {seconds} |"
     )
 
