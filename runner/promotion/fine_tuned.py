@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runner.data import data_fingerprint
 from runner.errors import PromotionRefused
 from runner.experiment import Modality, Store
 from runner.promotion.evaluation import evaluate_on_test
@@ -67,8 +68,10 @@ def fine_tuned(store: Store, candidate: Candidate, form: Form) -> FineTuned:
         PromotionRefused: If the data changed, there is no test part, or the form cannot be had.
     """
     bench = Bench(candidate.experiment, store)
-    known: str = candidate.record.attributes["identity"]["content"]["split"]
-    if bench.split.fingerprint != known:
+    known: dict[str, str] = candidate.record.attributes["identity"]["content"]
+    # The split is known by its examples' ids, which of a table are no more than line numbers.
+    found = {"data": data_fingerprint(bench.source), "split": bench.split.fingerprint}
+    if any(known[name] != fingerprint for name, fingerprint in found.items()):
         raise PromotionRefused(
             "the data are no longer those the study was searched on: some of today's test "
             "examples may have been trained on. Put the data back, or search again with --new"
@@ -77,4 +80,4 @@ def fine_tuned(store: Store, candidate: Candidate, form: Form) -> FineTuned:
         raise PromotionRefused("the split has no test part; see data.split.test")
     # Made before the test part is looked at: a form that cannot be had costs no look.
     served = served_model_of(candidate, bench, form=form)
-    return FineTuned(candidate, bench, served, known)
+    return FineTuned(candidate, bench, served, known["split"])

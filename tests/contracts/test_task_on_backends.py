@@ -143,6 +143,19 @@ def test_adapter_whose_base_has_changed_is_refused_without_a_look(home):
         api.predict(study.name, ["a dull plot"], trial=0, say=lambda text: None)
 
 
+def test_texts_that_have_changed_under_their_line_numbers_are_not_tested_on(home):
+    form = TASK_FORMS["text_classification"]
+    path = write_experiment(home, form, trials=1)
+    study = api.search(path, overrides=["train.epochs=1"], backend="inline", show="none")
+    texts = home / "texts.jsonl"
+    texts.write_text(texts.read_text().replace("film", "drama"))
+
+    with pytest.raises(PromotionRefused, match="the data are no longer those the study was"):
+        api.promote(study.name, say=lambda text: None)
+    split = study.record.attributes["identity"]["content"]["split"]
+    assert count_looks(connect(None, Store.default()), split) == 0
+
+
 def test_texts_of_a_file_are_predicted_in_its_order(home):
     form = TASK_FORMS["text_classification"]
     study = api.search(write_experiment(home, form, trials=1), backend="inline", show="none")
