@@ -68,16 +68,31 @@ def fine_tuned(store: Store, candidate: Candidate, form: Form) -> FineTuned:
         PromotionRefused: If the data changed, there is no test part, or the form cannot be had.
     """
     bench = Bench(candidate.experiment, store)
+    require_same_data(
+        candidate, bench, or_else="some of today's test examples may have been trained on"
+    )
+    if not bench.split.test:
+        raise PromotionRefused("the split has no test part; see data.split.test")
+    # Made before the test part is looked at: a form that cannot be had costs no look.
+    served = served_model_of(candidate, bench, form=form)
+    return FineTuned(candidate, bench, served, bench.split.fingerprint)
+
+
+def require_same_data(candidate: Candidate, bench: Bench, *, or_else: str) -> None:
+    """Refuse a trial whose data have changed: what its outputs mean is read off them.
+
+    Args:
+        candidate: The trial.
+        bench: Of its experiment.
+        or_else: What could be wrong otherwise, for the message.
+    Raises:
+        PromotionRefused: If they have.
+    """
     known: dict[str, str] = candidate.record.attributes["identity"]["content"]
     # The split is known by its examples' ids, which of a table are no more than line numbers.
     found = {"data": data_fingerprint(bench.source), "split": bench.split.fingerprint}
     if any(known[name] != fingerprint for name, fingerprint in found.items()):
         raise PromotionRefused(
-            "the data are no longer those the study was searched on: some of today's test "
-            "examples may have been trained on. Put the data back, or search again with --new"
+            f"the data are no longer those the study was searched on: {or_else}. Put the data "
+            "back, or search again with --new"
         )
-    if not bench.split.test:
-        raise PromotionRefused("the split has no test part; see data.split.test")
-    # Made before the test part is looked at: a form that cannot be had costs no look.
-    served = served_model_of(candidate, bench, form=form)
-    return FineTuned(candidate, bench, served, known["split"])

@@ -9,6 +9,7 @@ from runner.errors import NotFound
 from runner.experiment import CUSTOM, Store
 from runner.promotion.asking import answers_of
 from runner.promotion.custom import is_mlflow_model
+from runner.promotion.fine_tuned import require_same_data
 from runner.promotion.inputs import Example, InputFile
 from runner.promotion.packaging import save_model
 from runner.promotion.served import served_model_of
@@ -45,6 +46,7 @@ def predict(
     Raises:
         DataError: If an example cannot be used; names it, with the file and its row.
         NotFound: If there is no such model, study or trial.
+        PromotionRefused: If the data or base weights of the trial asked for have changed.
     """
     if trial is None:
         loaded = _load_registered(connect(uri, store), model)
@@ -104,8 +106,10 @@ def _load_trial(store: Store, uri: str | None, study: str, trial: int, say: Say)
     if record.attributes["experiment"]["task"] == CUSTOM:
         return _load_saved(record, trial)
     candidate = get_candidate(store, tracking, record, trial, say=say)
+    bench = Bench(candidate.experiment, store)
+    require_same_data(candidate, bench, or_else="classes and scale of the answers may be others")
     folder = Path(mkdtemp("-model")) / "model"
-    save_model(folder, served_model_of(candidate, Bench(candidate.experiment, store)))
+    save_model(folder, served_model_of(candidate, bench))
     return mlflow.pyfunc.load_model(str(folder))
 
 

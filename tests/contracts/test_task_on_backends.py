@@ -154,6 +154,8 @@ def test_texts_that_have_changed_under_their_line_numbers_are_not_tested_on(home
         api.promote(study.name, say=lambda text: None)
     split = study.record.attributes["identity"]["content"]["split"]
     assert count_looks(connect(None, Store.default()), split) == 0
+    with pytest.raises(PromotionRefused, match="classes and scale of the answers may be others"):
+        api.predict(study.name, ["a dull plot"], trial=0, say=lambda text: None)
 
 
 def test_texts_of_a_file_are_predicted_in_its_order(home):
