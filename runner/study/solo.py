@@ -117,9 +117,9 @@ def _prepare(
     if not 0 <= number < len(trials):
         raise NotFound(f"the study {name!r} has trials 0 to {len(trials) - 1}, not {number}")
     # Where the command of an objective runs; nothing else depends on it.
-    folder = record.attributes.get("facts", {}).get("folder")
+    beside = record.attributes.get("facts", {}).get("folder")
     experiment = Experiment.from_resolved(
-        record.attributes["experiment"], folder=Path(folder) if folder else None
+        record.attributes["experiment"], folder=Path(beside) if beside else None
     )
     again = trials[number]
     # Sums in another order round differently: the same device and thread count, or not the same.
