@@ -68,7 +68,7 @@ def _details(bench: Bench) -> dict[str, Any]:
         **bench.modality.facts(),
         "weights": weights,
         "notes": [*bench.modality.notes(), *bench.split.notes],
-        "summary": f"{_counted(bench, counts)}; {model.name} ({Path(model.weights).name} weights)",
+        "summary": f"{_counted(bench, counts)}; {model.name} ({_weights(model.weights)} weights)",
         "cards": {
             "task": bench.experiment.task.replace("_", " "),
             "model": model.name,
@@ -77,6 +77,10 @@ def _details(bench: Bench) -> dict[str, Any]:
             f"{bench.experiment.form.modality}s": " / ".join(map(str, counts)),
         },
     }
+
+
+def _weights(asked: str) -> str:
+    return "random" if asked == "none" else Path(asked).name
 
 
 def _counted(bench: Bench, counts: list[int]) -> str:
