@@ -234,8 +234,10 @@ def test_trial_of_a_command_is_trained_again_from_any_folder(tmp_path: Path) -> 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "store").symlink_to(tmp_path / "store")
+    before = sorted(tmp_path.iterdir())
 
     code, output = Terminal(elsewhere).run("train", "own", "--trial", "0")
 
     assert "trial 0 again: 0.25, in the study it is the same" in output
     assert code == 0
+    assert sorted(tmp_path.iterdir()) == before  # what the trial leaves is not put beside the file
