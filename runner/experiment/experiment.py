@@ -196,7 +196,8 @@ class Experiment(BaseModel):
 
     def epochs(self, params: Mapping[str, Scalar]) -> int | None:
         """The last step that a trial with these parameters reports; None if it is not known."""
-        asked = self.settings(params).get("epochs", self.search.max_steps)
+        # Said for this purpose, so it wins over a parameter that happens to be called epochs.
+        asked = self.search.max_steps or self.settings(params).get("epochs")
         return asked if isinstance(asked, int) and not isinstance(asked, bool) else None
 
     def resolved(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A fine-tuned trial as the subject of a promotion."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.data import data_fingerprint
@@ -54,7 +55,8 @@ class FineTuned:
 
     def evaluate(self) -> tuple[Evaluation, dict[str, Any]]:
         """See `Subject.evaluate`."""
-        return evaluate_on_test(self.candidate, self.bench)
+        evaluation, report = evaluate_on_test(self.candidate, self.bench)
+        return replace(evaluation, split=self.split), report
 
     def log(self, client: "MlflowClient", tags: Mapping[str, str]) -> LoggedModel:
         """See `Subject.log`."""
@@ -75,7 +77,10 @@ def fine_tuned(store: Store, candidate: Candidate, form: Form) -> FineTuned:
         raise PromotionRefused("the split has no test part; see data.split.test")
     # Made before the test part is looked at: a form that cannot be had costs no look.
     served = served_model_of(candidate, bench, form=form)
-    return FineTuned(candidate, bench, served, bench.split.fingerprint)
+    # The split alone names its examples, which in tables are only numbered; with what they hold it
+    # says whether two models were tested on the same.
+    held = f"{data_fingerprint(bench.source)}|{bench.split.fingerprint}"
+    return FineTuned(candidate, bench, served, hashlib.sha256(held.encode()).hexdigest())
 
 
 def require_same_data(candidate: Candidate, bench: Bench, *, or_else: str) -> None:

@@ -205,7 +205,7 @@ def _register(
     measured = "test" if subject.is_tested else "validation"
     tags = {
         TAG_LOOK: look,
-        TAG_SPLIT: evaluation.split,
+        TAG_SPLIT: subject.split,
         "runner.study_id": subject.record.study_id,
         "runner.trial": str(subject.trial.number),
         f"runner.{measured}_{evaluation.metric}": repr(evaluation.value),

@@ -307,6 +307,8 @@ def _open_feed(
 
 def longest_trial(experiment: Experiment, space: Space) -> int | None:
     """Most epochs any trial of the space trains; None where only the user's code knows."""
+    if experiment.search.max_steps is not None:
+        return experiment.search.max_steps
     match space.parameters.get("epochs"):
         case IntParameter(_, int() as high):
             return high

@@ -76,6 +76,8 @@ def _train(
     is_half: bool,
     say: Say,
 ) -> dict[str, Any]:
+    if output is not None and experiment.is_custom:
+        raise TrialFailed("task: custom has no weights that the runner knows; leave --output out")
     inspect_here(experiment, store)
     Path(spec.folder).mkdir(parents=True, exist_ok=True)
     channel = Printed(say, metric=experiment.metric)
@@ -85,7 +87,9 @@ def _train(
     if ending.outcome is not Outcome.COMPLETE:
         raise TrialFailed(f"{ending.outcome}: {ending.reason} (MLflow run {run_id})")
     weights = Path(spec.folder) / WEIGHTS
-    if output is not None and ending.has_weights:
+    if output is not None:
+        if experiment.settings(dict(spec.params)).get("adapter") == "lora":
+            say(f"{output} has the adapters and the head alone; promote for a whole model")
         from runner.trial import copy_weights
 
         copy_weights(weights, output, is_half=is_half)

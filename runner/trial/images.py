@@ -182,6 +182,10 @@ class ImageModality:
         """The side of the model's input in pixels."""
         return {"image_size": self.transform.size}
 
+    def fingerprints(self) -> Mapping[str, str]:
+        """None: a model's preprocessing is part of the version of timm."""
+        return {}
+
     def notes(self) -> Iterator[str]:
         """Which images cannot be read."""
         if unreadable := self.source.unreadable:

@@ -44,6 +44,7 @@ def inspect_experiment(bench: Bench) -> Facts:
         "data": data.data_fingerprint(bench.source),
         "split": bench.split.fingerprint,
         "weights": bench.weights.fingerprint if bench.weights is not None else "none",
+        **bench.modality.fingerprints(),
     }
     return Facts(
         findings=tuple(findings),

@@ -81,7 +81,11 @@ class Modality(Protocol):
         ...
 
     def facts(self) -> Mapping[str, Any]:
-        """What fingerprints and people may want to know about the preparation."""
+        """What people may want to know about the preparation."""
+        ...
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """What else, beside data, split and weights, makes a study another one, by name."""
         ...
 
     def notes(self) -> Iterator[str]:

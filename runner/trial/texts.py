@@ -1,5 +1,6 @@
 """Texts: tokens from the token store, and transformers' encoders."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -176,6 +177,14 @@ class TextModality:
         """Most tokens the model takes, and how many the longest text has."""
         longest = max((int(s.lengths.max(initial=0)) for s in self._counted), default=0)
         return {"max_length": self.limit, "longest_text": longest}
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """The tokenizer's and the configuration's."""
+        found = {"tokenizer": models.tokenizer_key(self.tokenizer)}
+        if self.files.folder is not None:
+            content = (self.files.folder / "config.json").read_bytes()
+            found["configuration"] = hashlib.sha256(content).hexdigest()
+        return found
 
     def notes(self) -> Iterator[str]:
         """Which texts are left out, and how many are cut."""

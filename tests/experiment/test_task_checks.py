@@ -64,3 +64,10 @@ def test_load_experiment_with_hyperband_takes_epochs_for_the_last_step(
     text = f"{OWN}{SEARCH}, pruner: hyperband, space: {{{space}}}}}\nparams: {{{params}}}\n"
 
     assert load(text).search.pruner == "hyperband"
+
+
+def test_last_step_of_an_objective_wins_over_a_parameter_called_epochs(load: Load) -> None:
+    own = load(f"{OWN}params: {{epochs: 10}}\n{SEARCH}, max_steps: 1000}}\n")
+
+    assert own.epochs({}) == 1000
+    assert load(f"{OWN}params: {{epochs: 10}}\n{SEARCH}}}\n").epochs({"epochs": 7}) == 7
