@@ -110,7 +110,7 @@ def test_shown_experiments_are_searched_as_they_stand(tmp_path, monkeypatch):
 
     for shown in chosen:
         path = shown.written(tmp_path)
-        once = ("search.trials=1", "search.space.epochs=1", "search.pruner=none")
+        once = ("search.trials=1", "search.space.epochs=1", "tracking.pictures=0")
         study = api.search(str(path), overrides=once, backend="inline", show="none")
 
         assert [trial.state for trial in study.trials] == ["complete"], shown.name
