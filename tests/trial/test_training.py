@@ -179,7 +179,6 @@ def test_gradual_unfreezing_thaws_one_group_at_a_time(benches, spec, lease):
 
 def test_frozen_groups_do_not_change_by_a_bit(benches, spec, lease):
     from runner import models
-    from runner.trial.seeding import derive_seed
 
     bench = benches(freeze_depth=3)
     before = bench.build(bench.experiment.recipe({}), spec.seed).model
