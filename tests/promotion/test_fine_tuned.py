@@ -1,4 +1,4 @@
-"""What makes two trials comparable: the same examples with the same content, not the same names."""
+"""What makes two trials comparable: the same examples with the same content, not the same ids."""
 
 import pytest
 
