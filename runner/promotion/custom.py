@@ -6,20 +6,17 @@ MLflow loads and serves. Any other file or folder becomes a version with those f
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.promotion.packaging import LoggedModel
+from runner.promotion.packaging import LoggedModel, log_folder
 from runner.trial import SavedTrial, measure
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel as MlflowModel
 
-_MODEL_NAME = "model"
 _CARD = "MLmodel"
 
 
@@ -92,25 +89,14 @@ def log_saved(
     Side effects: One logged model in the run's experiment; it is marked as failed where the
         upload breaks off.
     """
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-    experiment_id = client.get_run(run_id).info.experiment_id
-    logged = client.create_logged_model(
-        experiment_id, name=_MODEL_NAME, source_run_id=run_id, tags=dict(tags or {})
-    )
-    status = LoggedModelStatus.FAILED
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            files = Path(folder, _MODEL_NAME)
-            _copy(saved, files)
-            if is_mlflow_model(saved):
-                _adopt(files, logged, run_id)
-            client.log_model_artifacts(logged.model_id, str(files))
-        status = LoggedModelStatus.READY
-    finally:
-        client.finalize_logged_model(logged.model_id, status)
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return LoggedModel(logged.model_id, logged.artifact_location, run_id)
+    def write(folder: Path, logged: LoggedModel) -> None:
+        """The files, and in a model's card whose it is now."""
+        _copy(saved, folder)
+        if is_mlflow_model(saved):
+            _adopt(folder, logged)
+
+    return log_folder(client, write, run_id=run_id, tags=tags)
 
 
 def is_mlflow_model(saved: Path) -> bool:
@@ -127,12 +113,12 @@ def _copy(saved: Path, files: Path) -> None:
         shutil.copy(saved, files / saved.name)
 
 
-def _adopt(files: Path, logged: "MlflowModel", run_id: str) -> None:
+def _adopt(files: Path, logged: LoggedModel) -> None:
     """Write into a model's card whose it is now."""
     from mlflow.models import Model
 
     card = Model.load(str(files))
-    card.artifact_path = logged.artifact_location
+    card.artifact_path = logged.location
     card.model_uuid = card.model_id = logged.model_id
-    card.run_id = run_id
+    card.run_id = logged.run_id
     card.save(str(files / _CARD))

@@ -82,29 +82,56 @@ def log_model(
     Side effects: One logged model in the run's experiment; it is marked as failed where the
         upload breaks off.
     """
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
+    def write(folder: Path, logged: LoggedModel) -> None:
+        """The model's folder, its card naming the run."""
+        card = Model(
+            artifact_path=logged.location,
+            model_uuid=logged.model_id,
+            run_id=run_id,
+            model_id=logged.model_id,
+        )
+        save_model(folder, model, card=card)
+
+    return log_folder(client, write, run_id=run_id, tags=tags)
+
+
+def log_folder(
+    client: "MlflowClient",
+    write: Callable[[Path, LoggedModel], None],
+    *,
+    run_id: str,
+    tags: Mapping[str, str] | None = None,
+) -> LoggedModel:
+    """Logs a folder as a model of a run.
+
+    Args:
+        client: On the tracking store that has the run.
+        write: Writes the folder, which must not exist before, for a model that MLflow knows.
+        run_id: The trial's run.
+        tags: Tags of the logged model.
+    Raises:
+        MlflowException: If MLflow refuses or cannot be reached.
+    Side effects: See `log_model`.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
     experiment_id = client.get_run(run_id).info.experiment_id
-    logged = client.create_logged_model(
+    created = client.create_logged_model(
         experiment_id, name=_MODEL_NAME, source_run_id=run_id, tags=dict(tags or {})
     )
-    card = Model(
-        artifact_path=logged.artifact_location,
-        model_uuid=logged.model_id,
-        run_id=run_id,
-        model_id=logged.model_id,
-    )
+    logged = LoggedModel(created.model_id, created.artifact_location, run_id)
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:
-            save_model(Path(folder, "model"), model, card=card)
-            client.log_model_artifacts(logged.model_id, str(Path(folder, "model")))
+            write(Path(folder, _MODEL_NAME), logged)
+            client.log_model_artifacts(logged.model_id, str(Path(folder, _MODEL_NAME)))
         status = LoggedModelStatus.READY
     finally:
         client.finalize_logged_model(logged.model_id, status)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return LoggedModel(logged.model_id, logged.artifact_location, run_id)
+    return logged
 
 
 def register_model(

@@ -126,7 +126,8 @@ def test_run_several_jobs_ends_each_once_with_its_reports_in_order(
 
 
 def test_run_uses_every_slot_at_once(backend: Backend, job: Make) -> None:
-    feed = RecordedFeed([job((n, {"epochs": 2, "epoch_s": 0.3})) for n in range(2)])
+    # Of different lengths: the slot that is done first has to wait for the other.
+    feed = RecordedFeed([job((n, {"epochs": 2 + 3 * n, "epoch_s": 0.3})) for n in range(2)])
     backend.run(feed)
     slots = 1 if isinstance(backend, InlineBackend) else 2
     assert feed.most_at_once == slots
