@@ -11,13 +11,15 @@ from runner.errors import TrialOutOfMemory
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# torch's CPU allocator raises a bare RuntimeError; these are its words (c10/core/CPUAllocator.cpp)
-# and those of cuBLAS and MPS.
+# The words of torch's CPU allocator, which raises a bare RuntimeError (c10/core/CPUAllocator.cpp),
+# of cuBLAS and MPS, and of oneDNN where it cannot allocate. The last has other causes too; a
+# trial that meets one of those ends with oneDNN's own words in its reason.
 _OUT_OF_MEMORY_WORDS = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "could not create a primitive",
 )
 
 
