@@ -11,9 +11,10 @@ plain.py; its best epoch on the same validation part is measured on the same tes
 
 A pair that was measured is kept in the folder, so the same command goes on where it stopped.
 
-Printed: the test metric of both, mean over the seeds, and the 95 % interval of the paired
-difference in quality per test example (share right; for numbers minus the absolute error), pooled
-over the seeds: a bootstrap of examples within each seed.
+Printed: the test metric of both, mean over the seeds, with the 95 % interval of their paired
+difference over the seeds (Student's t); and the 95 % interval of the paired difference in quality
+per test example (share right; for numbers minus the absolute error), pooled over the seeds: a
+bootstrap of examples within each seed.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from benchmarks.against_trainer.plain import plain_run
 from benchmarks.against_trainer.sets import SETS, Sizes, draw
@@ -116,6 +118,15 @@ def interval(pairs: list[Pair]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def over_seeds(pairs: list[Pair]) -> str:
+    """Mean paired difference of the metric and the half-width of its 95 % interval."""
+    each = np.array([p.ours - p.plain for p in pairs])
+    if len(each) < 2:
+        return f"{each.mean():+.3f}"
+    half = student_t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / np.sqrt(len(each))
+    return f"{each.mean():+.3f} ± {half:.3f}"
+
+
 def row(name: str, pairs: list[Pair]) -> str:
     """One line of the table."""
     ours, plain = (np.array([getattr(p, side) for p in pairs]) for side in ("ours", "plain"))
@@ -125,7 +136,7 @@ def row(name: str, pairs: list[Pair]) -> str:
         f"{np.mean([getattr(p, s) for p in pairs]):.0f}" for s in ("ours_s", "plain_s")
     )
     return (
-        f"| {name} | {SETS[name].metric} | {ours.mean():.3f} | {plain.mean():.3f} | {each} "
+        f"| {name} | {SETS[name].metric} | {ours.mean():.3f} | {plain.mean():.3f} | {each} | {over_seeds(pairs)} "
         f"| {np.mean([np.mean(p.difference) for p in pairs]):+.4f} [{low:+.4f}, {high:+.4f}] "
         f"| {seconds} |"
     )
@@ -142,8 +153,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("against_trainer_runs"))
     options = parser.parse_args()
     sizes = Sizes(*map(int, options.sizes.split(",")))
-    print("| task | metric | ours | plain | each seed, ours/plain | difference, 95 % | s |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print("| task | metric | ours | plain | each seed, ours/plain | difference | in quality | s |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     for name in options.tasks.split(","):
         pairs = []
         for seed in range(options.seeds):

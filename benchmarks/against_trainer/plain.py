@@ -184,15 +184,21 @@ class _Photos(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 
 class _Regressor(nn.Module):
-    """A network of one output with the squared error, as the Trainer wants it."""
+    """A network of one output with the squared error of standardised numbers.
 
-    def __init__(self, network: nn.Module) -> None:
+    Its logits are in the numbers' own unit.
+    """
+
+    def __init__(self, network: nn.Module, numbers: Tensor) -> None:
         super().__init__()
         self.network = network
+        self.mean, self.std = numbers.mean().item(), numbers.std().item()
 
     def forward(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        logits = self.network(pixels)
-        return {"loss": nn.functional.mse_loss(logits[:, 0], labels.float()), "logits": logits}
+        outputs = self.network(pixels).float()
+        targets = (labels.float() - self.mean) / self.std
+        loss = nn.functional.mse_loss(outputs[:, 0], targets)
+        return {"loss": loss, "logits": outputs * self.std + self.mean}
 
 
 def _images(experiment: Experiment, bench: Bench, seed: int) -> Predictions:
@@ -207,7 +213,7 @@ def _images(experiment: Experiment, bench: Bench, seed: int) -> Predictions:
     measured = _Measured(bench)
     with TemporaryDirectory() as output:
         trainer = Trainer(
-            _Regressor(network),
+            _Regressor(network, bench.train.targets.float()),
             _arguments(output, seed, IMAGE_RATE, experiment.metric),
             train_dataset=sets["train"],
             eval_dataset=sets["validation"],
