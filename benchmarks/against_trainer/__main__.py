@@ -136,7 +136,8 @@ def row(name: str, pairs: list[Pair]) -> str:
         f"{np.mean([getattr(p, s) for p in pairs]):.0f}" for s in ("ours_s", "plain_s")
     )
     return (
-        f"| {name} | {SETS[name].metric} | {ours.mean():.3f} | {plain.mean():.3f} | {each} | {over_seeds(pairs)} "
+        f"| {name} | {SETS[name].metric} | {ours.mean():.3f} | {plain.mean():.3f} | {each} "
+        f"| {over_seeds(pairs)} "
         f"| {np.mean([np.mean(p.difference) for p in pairs]):+.4f} [{low:+.4f}, {high:+.4f}] "
         f"| {seconds} |"
     )
