@@ -15,7 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import TrialOutOfMemory
-from runner.trial import Channel, Decision, Ending, Facts, Job, Lease, Outcome, Report, TrialSpec
+from runner.trial import (
+    Channel,
+    Decision,
+    Ending,
+    Facts,
+    Hint,
+    Job,
+    Lease,
+    Outcome,
+    Report,
+    TrialSpec,
+)
 
 METRIC = "validation/accuracy"
 # The folder that PYTHONPATH must have for a worker to import this module.
@@ -56,6 +67,9 @@ class Plan:
 class Scripted:
     """Runs plans in real time."""
 
+    def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
+        return Hint()
+
     def inspect(self, lease: Lease) -> Facts:
         return Facts(
             details={
@@ -86,6 +100,9 @@ class CannotBeInspected(Scripted):
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+
+    def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
+        return Hint()
 
     def inspect(self, lease: Lease) -> Facts:
         raise self._error

@@ -35,7 +35,12 @@ from runner.experiment.parameters import (
 )
 from runner.experiment.recipe import MAX, Recipe
 from runner.experiment.scalars import Scalar
-from runner.experiment.settings import ModelSettings, SearchSettings, TrackingSettings
+from runner.experiment.settings import (
+    ModelSettings,
+    ReuseSettings,
+    SearchSettings,
+    TrackingSettings,
+)
 from runner.experiment.space import Space
 from runner.experiment.store import HOME_VARIABLE, Store
 from runner.experiment.task_forms import (
@@ -76,6 +81,7 @@ __all__ = [
     "ModelSettings",
     "Parameter",
     "Recipe",
+    "ReuseSettings",
     "RowLabelSettings",
     "Scalar",
     "SearchSettings",

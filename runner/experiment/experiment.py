@@ -27,7 +27,12 @@ from runner.experiment.paths import absolute_data, absolute_function, absolute_w
 from runner.experiment.recipe import SETTINGS, Recipe
 from runner.experiment.recipe_fields import recipe_schema
 from runner.experiment.scalars import Scalar
-from runner.experiment.settings import ModelSettings, SearchSettings, TrackingSettings
+from runner.experiment.settings import (
+    ModelSettings,
+    ReuseSettings,
+    SearchSettings,
+    TrackingSettings,
+)
 from runner.experiment.space import Space
 from runner.experiment.task_forms import CUSTOM, TASK_FORMS, Direction, TaskForm
 
@@ -117,6 +122,10 @@ class Experiment(BaseModel):
     search: SearchSettings = Field(
         default_factory=SearchSettings,
         description="What is varied between trials, how it is chosen, and the budget.",
+    )
+    reuse: ReuseSettings = Field(
+        default_factory=ReuseSettings,
+        description="Which work trials share, and how much room that may take.",
     )
     tracking: TrackingSettings = Field(
         default_factory=TrackingSettings,
@@ -212,7 +221,11 @@ class Experiment(BaseModel):
 
     def _as_written(self) -> dict[str, Any]:
         """The experiment as a file might have it: without the parts that its task has not."""
-        absent = {"train"} if self.is_custom else {"objective", "command", "evaluate", "params"}
+        absent = (
+            {"train", "reuse"}
+            if self.is_custom
+            else {"objective", "command", "evaluate", "params"}
+        )
         absent |= {name for name in ("data", "model") if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)
 

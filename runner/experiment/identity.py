@@ -14,8 +14,10 @@ FREE_KEYS = frozenset(
         "search.trial_time",
         "search.slots",
         "search.devices",
+        "search.wave",
         "search.max_failures",
         "evaluate",
+        "reuse",
         "tracking",
     }
 )

@@ -19,6 +19,7 @@ _MODALITIES = {
     "channels_last": _IMAGE,
     "drop_path": _IMAGE,
     "mixup": _IMAGE,
+    "views": _IMAGE,
     "max_length": _TEXT,
 }
 _LABELS = {

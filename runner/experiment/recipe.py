@@ -114,6 +114,14 @@ class Recipe(BaseModel):
     augmentation: Literal["none", "light", "medium", "strong"] = Field(
         "light", description="Random changes to training images; `none`: as in evaluation."
     )
+    views: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="How many fixed random views each training image has, taken in turn by the "
+        "epochs and the same in every trial, so that frozen layers can be computed once for all; "
+        "null: a new view in every epoch of every trial.",
+    )
     max_length: int | None = Field(
         None,
         ge=4,

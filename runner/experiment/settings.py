@@ -152,6 +152,19 @@ class SearchSettings(BaseModel):
     pruner: Literal["asha", "median", "hyperband", "none"] = Field(
         "asha", description="How weak trials are stopped early."
     )
+    grace: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="Training examples (an epoch's, times epochs) that a trial has seen before "
+        "it may be stopped early, so that small sets are not judged by their first epoch; null: "
+        "one epoch.",
+    )
+    wave: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
+        "auto",
+        description="How many trials are asked for at once; `auto`: one, or more where several "
+        "trials can be trained as one computation.",
+    )
     first: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
         (),
         description="Known-good settings to try first, each a mapping of parameters of the "
@@ -185,6 +198,32 @@ class SearchSettings(BaseModel):
     def trial_time_s(self) -> float | None:
         """Hard limit of one trial in seconds; None: none."""
         return None if self.trial_time is None else duration_s(self.trial_time)
+
+
+class ReuseSettings(BaseModel):
+    """What trials share, so that nothing is computed twice."""
+
+    model_config = SETTINGS
+
+    features: Literal["auto", "off"] = Field(
+        "auto",
+        description="`auto`: what frozen layers give is computed once for all trials, where that "
+        "changes nothing; `off`: every trial computes everything.",
+    )
+    gib: float = Field(
+        8.0,
+        gt=0,
+        le=1_000_000,
+        description="Largest size of all such features on this machine's disk, in GiB; the least "
+        "recently used go first.",
+    )
+    fuse: int = Field(
+        64,
+        ge=1,
+        le=4096,
+        description="How many trials that train the head alone are trained as one computation; "
+        "1: each by itself.",
+    )
 
 
 class TrackingSettings(BaseModel):

@@ -19,7 +19,7 @@ _ONE_KIND = {
     "conll": LabelKind.TAGS,
 }
 _BUNDLED_TEXTS = ("docstrings",)
-_OF_A_MODEL = ("data", "model", "train")
+_OF_A_MODEL = ("data", "model", "train", "reuse")
 _OF_AN_OBJECTIVE = ("objective", "command", "params", "evaluate")
 
 
@@ -32,6 +32,9 @@ def task_flaws(written: Mapping[str, object], keys: TaskKeys) -> Iterator[Flaw]:
         yield from _objective_flaws(written)
         yield from _own_metric_flaws(search)
         yield from _own_pruner_flaws(search, _section(written, "params"))
+        if (grace := search.get("grace")) is not None:
+            rule = "counts training examples, which only your own code knows; leave it out"
+            yield Flaw(("search", "grace"), rule, grace)
         return
     for name in _OF_AN_OBJECTIVE:
         if written.get(name):

@@ -51,6 +51,7 @@ def inspect_experiment(bench: Bench) -> Facts:
         max_freeze_depth=groups.count,
         fingerprints=fingerprints,
         manifest=data.manifest_of(bench.source),
+        train_examples=len(bench.train),
         details={**details, "layer_groups": groups.count, "lines": _lines(details, groups)},
     )
 

@@ -185,6 +185,7 @@ class Facts:
         max_freeze_depth: Number of the model's layer groups.
         fingerprints: Content fingerprints of data, split and weights, by name.
         manifest: Content digest of every example, by example id.
+        train_examples: How many examples one epoch trains on; None if only the user's code knows.
         details: Further facts for people: classes, split sizes, unreadable files, ...
     """
 
@@ -192,11 +193,29 @@ class Facts:
     max_freeze_depth: int | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     manifest: Mapping[str, str] = field(default_factory=dict)
+    train_examples: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What can be said of a trial before it runs.
+
+    Attributes:
+        kin: Trials of equal kin may be trained as one job; None: it is trained by itself.
+        cost: Expected work, in any unit that is the same for all trials of a study.
+    """
+
+    kin: str | None = None
+    cost: float = 1.0
 
 
 class Objective(Protocol):
     """What is searched over: runs jobs in a worker. Must pickle."""
+
+    def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
+        """What a trial with these parameters will be like; cheap, in the driver."""
+        ...
 
     def inspect(self, lease: Lease) -> Facts:
         """Second pass: check what needs the libraries and the data, and warm them up."""

@@ -1,11 +1,13 @@
 """The built-in objective: fine-tune a pretrained model with one trial's hyperparameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.experiment import Experiment, Store
-from runner.trial.job import Channel, Facts, Job, Lease, Objective
+from runner.trial.job import Channel, Facts, Hint, Job, Lease, Objective
+from runner.trial.sharing import hint_of
 
 if TYPE_CHECKING:
     from runner.trial.bench import Bench
@@ -25,6 +27,10 @@ class FineTune:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bench": None}
+
+    def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
+        """Whether it could be trained with others, and its work; see `Objective.hint`."""
+        return hint_of(self.experiment, params, facts)
 
     def inspect(self, lease: Lease) -> Facts:
         """Check what needs the libraries and the data; see `Objective.inspect`."""

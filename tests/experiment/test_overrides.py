@@ -73,11 +73,11 @@ def test_set_inside_a_space_by_name_changes_a_copy_of_it(load: Load, minimal: st
         ("=5", "--set =5: must have the form key=value, e.g. search.trials=5"),
         ("a..b=5", "--set a..b=5: must have the form key=value, e.g. search.trials=5"),
         ("search.trals=5", "--set search.trals=5: search.trals: unknown key; allowed here: space, "
-         "trials, time, trial_time, metric, direction, sampler, pruner, first, slots, devices, "
+         "trials, time, trial_time, metric, direction, sampler, pruner, grace, wave, first, slots, devices, "
          "max_steps, max_failures; did you mean 'trials'?"),
         ("serch.trials=5", "--set serch.trials=5: serch: unknown key; allowed here: name, "
          "description, seed, task, data, model, train, objective, command, evaluate, params, "
-         "search, tracking; did you mean 'search'?"),
+         "search, reuse, tracking; did you mean 'search'?"),
         ("search.trials=x", "--set search.trials=x: search.trials: must be a whole number, at "
          "least 1, at most 1,000,000 (seen: 'x')"),
         ("name.first=x", "--set name.first=x: name: is a single value, so nothing can be set "

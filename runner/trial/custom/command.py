@@ -4,8 +4,10 @@ import logging
 import queue
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runner.errors import TrialFailed
 from runner.experiment import Experiment, Store
@@ -22,6 +24,7 @@ from runner.trial.job import (
     Decision,
     Ending,
     Facts,
+    Hint,
     Job,
     Lease,
     Outcome,
@@ -45,6 +48,10 @@ class CustomCommand:
 
     experiment: Experiment
     store: Store
+
+    def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
+        """Nothing is known of the user's own code; see `Objective.hint`."""
+        return Hint()
 
     def inspect(self, lease: Lease) -> Facts:
         """Look for the program and at the places to fill in; see `Objective.inspect`."""

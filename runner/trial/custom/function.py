@@ -18,7 +18,17 @@ from runner.trial.custom.own_trial import CustomTrial, StopTrial
 from runner.trial.custom.source import Modules, Reference, load_function
 from runner.trial.custom.surroundings import beside, require_memory, reset_process
 from runner.trial.custom.values import returned_values
-from runner.trial.job import Channel, Decision, Ending, Facts, Job, Lease, Outcome, TrialSpec
+from runner.trial.job import (
+    Channel,
+    Decision,
+    Ending,
+    Facts,
+    Hint,
+    Job,
+    Lease,
+    Outcome,
+    TrialSpec,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +46,10 @@ class CustomFunction:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_modules": {}}
+
+    def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
+        """Nothing is known of the user's own code; see `Objective.hint`."""
+        return Hint()
 
     def inspect(self, lease: Lease) -> Facts:
         """Load the function and look whether it can be called; see `Objective.inspect`."""
