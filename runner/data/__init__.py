@@ -22,7 +22,7 @@ from runner.data.tokenizing import tokenize_texts
 from runner.data.tokens import TokenStore
 
 if TYPE_CHECKING:
-    from runner.data.augmentation import AUGMENTATIONS, train_batch
+    from runner.data.augmentation import AUGMENTATIONS, random_draws, train_batch
     from runner.data.transform import Transform, eval_batch
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "manifest_of",
     "open_source",
     "prune_cache",
+    "random_draws",
     "read_table",
     "tokenize_texts",
     "train_batch",
@@ -67,7 +68,7 @@ def __getattr__(name: str) -> Any:
         from runner.data import transform
 
         return getattr(transform, name)
-    if name in ("AUGMENTATIONS", "train_batch"):
+    if name in ("AUGMENTATIONS", "random_draws", "train_batch"):
         from runner.data import augmentation
 
         return getattr(augmentation, name)

@@ -1,7 +1,7 @@
 """Random views of a whole batch at once, on whatever device the batch is.
 
-All random numbers are drawn on the CPU from one generator, a fixed number for each example, so
-a view depends on the generator's state alone. Geometry is one affine `grid_sample`.
+A view is decided by fourteen random numbers, drawn on the CPU: `random_draws`. Geometry is one
+affine `grid_sample`.
 
 Shapes: B examples, R stored resolution, S input size.
 """
@@ -47,12 +47,22 @@ STRENGTHS = {
 AUGMENTATIONS = ("none", *STRENGTHS)
 
 
+def random_draws(count: int, generator: torch.Generator) -> Tensor:
+    """What decides so many views: uniform numbers in [0, 1), [14, count] float32.
+
+    Args:
+        count: Number of views.
+        generator: A CPU generator.
+    """
+    return torch.rand(_DRAWS, count, generator=generator)
+
+
 def train_batch(
     pixels: Tensor,
     *,
     transform: Transform,
     augmentation: str,
-    generator: torch.Generator,
+    draws: Tensor | None,
     flip: bool = True,
 ) -> Tensor:
     """Random views of stored squares, normalised.
@@ -62,19 +72,20 @@ def train_batch(
         transform: Gives size, mean and std.
         augmentation: none (the evaluation transform), light (random resized crop and flip),
             medium (also rotation and colour jitter) or strong (wider, and random erasing).
-        generator: A CPU generator; 14 numbers an example are drawn, none for `none`.
+        draws: What `random_draws` gave, [14, B], on the CPU; `none` needs none.
         flip: Whether half of the views are mirrored; False where a source says that is unsafe.
     Returns:
         float32 [B, 3, S, S] in channels_last memory format, on the same device.
     Raises:
-        ValueError: If there is no such augmentation.
+        ValueError: If there is no such augmentation, or it lacks its random numbers.
     """
     if augmentation == "none":
         return eval_batch(pixels, transform=transform)
     if augmentation not in STRENGTHS:
         raise ValueError(f"augmentation is {augmentation!r}; allowed are {AUGMENTATIONS}")
+    if draws is None or draws.shape != (_DRAWS, len(pixels)):
+        raise ValueError(f"{len(pixels)} views are decided by draws of [{_DRAWS}, {len(pixels)}]")
     strength = STRENGTHS[augmentation]
-    draws = torch.rand(_DRAWS, len(pixels), generator=generator)
     theta = _geometry(draws[:6], strength, flip=flip).to(pixels.device)
     images = pixels.permute(0, 3, 1, 2).float()
     size = [len(pixels), 3, transform.size, transform.size]

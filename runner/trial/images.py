@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from runner import data, models
 from runner.experiment import Experiment, ImageDataSettings, Recipe
 from runner.trial.findings import finding_of
 from runner.trial.job import Finding
-from runner.trial.modality import Batch
+from runner.trial.modality import Batch, Moment
 from runner.trial.possible import possible_values
 from runner.trial.precision import Numerics
+from runner.trial.seeding import derive_seed
 
 PIXELS = "pixels"
 
@@ -29,11 +30,13 @@ class ImageInputs:
         pixels: Squares of the stored resolution, shape [N, R, R, 3], uint8, memory-mapped.
         transform: From stored squares to the model's input.
         flip: Whether augmentation may mirror images.
+        seed: The experiment's; decides fixed views.
     """
 
     pixels: np.ndarray
     transform: data.Transform
     flip: bool
+    seed: int
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -43,19 +46,26 @@ class ImageInputs:
         """None: every image costs the same."""
         return None
 
-    def train_batch(
-        self, chosen: Tensor, recipe: Recipe, *, generator: torch.Generator, device: torch.device
-    ) -> Batch:
+    def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
         """Augmented, normalised images [B, 3, S, S] float32; see `Inputs.train_batch`."""
+        draws = None
+        if recipe.augmentation != "none":
+            draws = self._draws(chosen, recipe.views, moment)
         pixels = torch.from_numpy(self.pixels[chosen.numpy()])
         images = data.train_batch(
-            pixels.to(device, non_blocking=True),
+            pixels.to(moment.device, non_blocking=True),
             transform=self.transform,
             augmentation=recipe.augmentation,
             flip=self.flip,
-            generator=generator,
+            draws=draws,
         )
         return {PIXELS: images}
+
+    def _draws(self, chosen: Tensor, views: int | None, moment: Moment) -> Tensor:
+        """What decides the views of these images: new numbers, or those of this epoch's view."""
+        if views is None:
+            return data.random_draws(len(chosen), moment.generator)
+        return fixed_draws(len(self), self.seed, moment.epoch % views)[:, chosen]
 
     def eval_batch(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
         """Centre crops, normalised, [B, 3, S, S] float32."""
@@ -63,6 +73,13 @@ class ImageInputs:
         pixels = torch.from_numpy(np.array(self.pixels[chosen.numpy()]))
         pixels = pixels.to(device, non_blocking=True)
         return {PIXELS: data.eval_batch(pixels, transform=self.transform)}
+
+
+@lru_cache(maxsize=1)
+def fixed_draws(count: int, seed: int, view: int) -> Tensor:
+    """What decides one fixed view of each of so many images, the same in every trial."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "view", view))
+    return data.random_draws(count, generator)
 
 
 @dataclass
@@ -150,7 +167,7 @@ class ImageModality:
             cache=self.cache,
             threads=self.threads,
         )
-        return ImageInputs(pixels, self.transform, self.flip)
+        return ImageInputs(pixels, self.transform, self.flip, self.experiment.seed)
 
     @property
     def arguments(self) -> dict[str, Any]:

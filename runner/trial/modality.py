@@ -1,6 +1,7 @@
 """What examples are made of, as a trial sees it: images and texts behind one face."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,21 @@ Batch = dict[str, Tensor]
 WORD_POSITIONS = "word_positions"
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a training batch is made, and for where.
+
+    Attributes:
+        epoch: Counted from 0.
+        generator: The epoch's source of randomness, on the CPU.
+        device: Where the batch goes.
+    """
+
+    epoch: int
+    generator: torch.Generator
+    device: torch.device
+
+
 class Inputs(Protocol):
     """The prepared examples of one part of the split."""
 
@@ -29,16 +45,13 @@ class Inputs(Protocol):
         """What each example costs, shape [N] int32 (tokens); None where all cost the same."""
         ...
 
-    def train_batch(
-        self, chosen: Tensor, recipe: Recipe, *, generator: torch.Generator, device: torch.device
-    ) -> Batch:
+    def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: "Moment") -> Batch:
         """A training batch, randomly changed as the recipe asks.
 
         Args:
             chosen: Positions in this part, shape [B], int64.
             recipe: The trial's.
-            generator: The only source of randomness, on the CPU.
-            device: Where the batch goes.
+            moment: When in the trial, and where the batch goes.
         """
         ...
 

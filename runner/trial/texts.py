@@ -15,7 +15,7 @@ from runner import data, models
 from runner.experiment import Experiment, LabelKind, Modality, Recipe, TextDataSettings
 from runner.trial.findings import finding_of
 from runner.trial.job import Finding
-from runner.trial.modality import Batch
+from runner.trial.modality import Batch, Moment
 from runner.trial.possible import possible_values
 from runner.trial.precision import Numerics
 
@@ -45,11 +45,9 @@ class TextInputs:
             lengths = np.minimum(lengths, self.limit)
         return lengths
 
-    def train_batch(
-        self, chosen: Tensor, recipe: Recipe, *, generator: torch.Generator, device: torch.device
-    ) -> Batch:
+    def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
         """Padded tokens; texts are not changed at random."""
-        return self.eval_batch(chosen, recipe, device=device)
+        return self.eval_batch(chosen, recipe, device=moment.device)
 
     def eval_batch(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
         """Padded tokens, int64 [B, L], cut to the recipe's length or the model's."""

@@ -22,7 +22,7 @@ from runner.trial.checkpoint import TrainingState, save_checkpoint
 from runner.trial.epoch_order import count_batches, epoch_batches
 from runner.trial.images import PIXELS
 from runner.trial.job import Channel, Decision, Lease, Report, TrialSpec
-from runner.trial.modality import Batch
+from runner.trial.modality import Batch, Moment
 from runner.trial.optimizers import OptimizerSettings, build_optimizer, set_learning_rates
 from runner.trial.precision import choose_numerics
 from runner.trial.schedules import learning_rate_factor
@@ -169,10 +169,14 @@ class Training:
     def _train_epoch(self, epoch: int, channel: Channel) -> tuple[float, int]:
         """Mean loss over the epoch's examples, and how many there were."""
         self._set_training_mode(epoch)
-        generator = torch.Generator().manual_seed(derive_seed(self.spec.seed, "images", epoch))
+        moment = Moment(
+            epoch,
+            torch.Generator().manual_seed(derive_seed(self.spec.seed, "images", epoch)),
+            self.numerics.device,
+        )
         total = torch.zeros((), device=self.numerics.device)
         seen = 0
-        for step, (batch, targets) in enumerate(self._epoch_batches(generator)):
+        for step, (batch, targets) in enumerate(self._epoch_batches(moment)):
             decision = channel.decision(self.spec.key)
             if decision is not Decision.CONTINUE:
                 raise Leave(decision)
@@ -187,19 +191,17 @@ class Training:
         _require_finite(mean, epoch, self.recipe)
         return mean, seen
 
-    def _epoch_batches(self, generator: torch.Generator) -> Iterator[tuple[Batch, Tensor]]:
-        part, device = self.bench.train, self.numerics.device
+    def _epoch_batches(self, moment: Moment) -> Iterator[tuple[Batch, Tensor]]:
+        part = self.bench.train
         for chosen in epoch_batches(
             len(part),
             self.recipe.batch_size,
-            generator=generator,
+            generator=moment.generator,
             lengths=part.inputs.lengths,
             labels=part.targets if self.recipe.sampling == "balanced" else None,
         ):
-            batch = part.inputs.train_batch(
-                chosen, self.recipe, generator=generator, device=device
-            )
-            targets = targets_of(part.targets[chosen].to(device), batch)
+            batch = part.inputs.train_batch(chosen, self.recipe, moment=moment)
+            targets = targets_of(part.targets[chosen].to(moment.device), batch)
             if self.mixup is not None:
                 batch[PIXELS], targets = self.mixup(batch[PIXELS], targets)
             yield batch, targets

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from runner.data.augmentation import AUGMENTATIONS, train_batch
+from runner.data.augmentation import AUGMENTATIONS, random_draws, train_batch
 from runner.data.transform import Transform, eval_batch
 
 PLAIN = Transform(size=32, crop_fraction=0.875, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -12,9 +12,8 @@ R = PLAIN.resolution
 
 def views(pixels: torch.Tensor, augmentation: str, *, seed: int = 0, **options) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return train_batch(
-        pixels, transform=PLAIN, augmentation=augmentation, generator=generator, **options
-    )
+    draws = random_draws(len(pixels), generator)
+    return train_batch(pixels, transform=PLAIN, augmentation=augmentation, draws=draws, **options)
 
 
 @pytest.fixture
@@ -51,14 +50,25 @@ def test_each_example_gets_a_view_of_its_own(pixels, augmentation):
     assert len({tuple(view.flatten().tolist()) for view in batch}) == 16
 
 
-def test_none_is_the_evaluation_transform_and_draws_nothing(pixels):
-    generator = torch.Generator().manual_seed(0)
-    state = generator.get_state()
-
-    batch = train_batch(pixels, transform=PLAIN, augmentation="none", generator=generator)
+def test_none_is_the_evaluation_transform_and_needs_no_draws(pixels):
+    batch = train_batch(pixels, transform=PLAIN, augmentation="none", draws=None)
 
     assert torch.equal(batch, eval_batch(pixels, transform=PLAIN))
-    assert torch.equal(generator.get_state(), state)
+
+
+@pytest.mark.parametrize("draws", [None, torch.zeros(14, 3)])
+def test_views_without_their_draws_are_refused(pixels, draws):
+    with pytest.raises(ValueError, match=r"16 views are decided by draws of \[14, 16\]"):
+        train_batch(pixels, transform=PLAIN, augmentation="light", draws=draws)
+
+
+def test_views_are_the_same_in_whatever_batch_they_are(pixels):
+    draws = random_draws(len(pixels), torch.Generator().manual_seed(0))
+
+    whole = train_batch(pixels, transform=PLAIN, augmentation="strong", draws=draws)
+    some = train_batch(pixels[5:9], transform=PLAIN, augmentation="strong", draws=draws[:, 5:9])
+
+    assert torch.allclose(some, whole[5:9], atol=1e-6)
 
 
 def test_views_of_one_colour_keep_it():
@@ -85,14 +95,7 @@ def test_flip_mirrors_about_half_of_the_views():
 
 @pytest.mark.parametrize("augmentation", ["light", "medium", "strong"])
 def test_without_flip_no_view_is_mirrored(augmentation):
-    generator = torch.Generator().manual_seed(0)
-    batch = train_batch(
-        left_is_white(400),
-        transform=PLAIN,
-        augmentation=augmentation,
-        generator=generator,
-        flip=False,
-    )
+    batch = views(left_is_white(400), augmentation, flip=False)
     halves = batch.mean((1, 2))
 
     assert (halves[:, :16].mean(1) > halves[:, 16:].mean(1) - 0.15).all()
