@@ -17,7 +17,8 @@ from runner.trial.checkpoint import (
 )
 from runner.trial.job import Channel, Decision, Ending, Lease, Outcome, TrialSpec
 from runner.trial.memory import peak_memory_gib, with_shrinking_micro_batch
-from runner.trial.training import Goal, Leave, Training
+from runner.trial.progress import Goal
+from runner.trial.training import Leave, Training
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """The training loop of one trial: epochs, reports, the best epoch's weights."""
 
 import logging
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,9 +13,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import MixUp
 
 from runner import models
-from runner.errors import TrialFailed
 from runner.experiment import Recipe
-from runner.tasks import LossSettings
 from runner.trial.bench import Bench, predict, targets_of
 from runner.trial.checkpoint import TrainingState, save_checkpoint
 from runner.trial.epoch_order import count_batches, epoch_batches
@@ -25,7 +22,16 @@ from runner.trial.job import Channel, Decision, Lease, Report, TrialSpec
 from runner.trial.modality import Batch, Moment
 from runner.trial.optimizers import OptimizerSettings, build_optimizer, set_learning_rates
 from runner.trial.precision import choose_numerics
-from runner.trial.schedules import learning_rate_factor
+from runner.trial.progress import (
+    STEPS_BETWEEN_NAN_CHECKS,
+    Goal,
+    epoch_report,
+    is_patience_over,
+    loss_settings,
+    note_best,
+    rate_factor,
+    require_finite,
+)
 from runner.trial.seeding import derive_seed, seed_everything
 from runner.trial.stepping import Stepper
 
@@ -34,22 +40,6 @@ logger = logging.getLogger(__name__)
 # A job expected to take under a minute does not checkpoint: interrupted, it runs again
 # (design: resuming). Writing the state costs more than it could save.
 CHECKPOINT_FROM_S = 60.0
-# Looking at the loss waits for the device, so it is not done at every step.
-STEPS_BETWEEN_NAN_CHECKS = 50
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What makes one epoch better than another: a validation metric and its direction."""
-
-    metric: str
-    is_higher_better: bool
-
-    def is_better(self, value: float, best: float | None) -> bool:
-        """Whether a value beats the best so far; an equal one does not."""
-        if best is None:
-            return True
-        return value > best if self.is_higher_better else value < best
 
 
 class Leave(Exception):
@@ -97,7 +87,7 @@ class Training:
             self.model.parameters(),
             self.optimizer,
             self.bench.task.criterion(
-                _loss_settings(recipe), train_targets=self.bench.train.targets
+                loss_settings(recipe), train_targets=self.bench.train.targets
             ),
             self._forward,
             self.numerics,
@@ -155,15 +145,12 @@ class Training:
         self.state.epoch = epoch + 1
         self.state.seconds += time.monotonic() - started
         logger.info("epoch %d: train loss %.4f, %s", epoch + 1, train_loss, metrics)
-        return Report(
-            step=epoch + 1,
-            metrics={
-                "train/loss": train_loss,
-                **{f"validation/{name}": value for name, value in metrics.items()},
-                "learning_rate": self.recipe.learning_rate * self._factor(epoch, last=True),
-                "train/examples_per_s": seen / max(train_s, 1e-9),
-            },
-            time_ms=int(time.time() * 1000),
+        return epoch_report(
+            epoch + 1,
+            metrics,
+            train_loss=train_loss,
+            learning_rate=self.recipe.learning_rate * self._factor(epoch, last=True),
+            examples_per_s=seen / max(train_s, 1e-9),
         )
 
     def _train_epoch(self, epoch: int, channel: Channel) -> tuple[float, int]:
@@ -186,9 +173,9 @@ class Training:
                 self.average.update(self.model)
             seen += len(targets)
             if step % STEPS_BETWEEN_NAN_CHECKS == 0:
-                _require_finite(float(total), epoch, self.recipe)
+                require_finite(float(total), epoch, self.recipe)
         mean = float(total) / seen
-        _require_finite(mean, epoch, self.recipe)
+        require_finite(mean, epoch, self.recipe)
         return mean, seen
 
     def _epoch_batches(self, moment: Moment) -> Iterator[tuple[Batch, Tensor]]:
@@ -218,12 +205,8 @@ class Training:
 
     def _factor(self, epoch: int, step: int = 0, *, last: bool = False) -> float:
         total = self.steps_per_epoch * self.recipe.epochs
-        return learning_rate_factor(
-            self.recipe.schedule,
-            epoch * self.steps_per_epoch + (self.steps_per_epoch - 1 if last else step),
-            total=total,
-            warmup=round(self.recipe.warmup * total),
-        )
+        within = self.steps_per_epoch - 1 if last else step
+        return rate_factor(self.recipe, epoch * self.steps_per_epoch + within, total=total)
 
     def _validate(self, epoch: int) -> dict[str, float]:
         model = self.average.module if self.average is not None else self.model
@@ -242,9 +225,7 @@ class Training:
             device=self.numerics.device,
         )
         metrics = self.bench.task.score(predictions)
-        value = metrics[self.goal.metric]
-        if math.isfinite(value) and self.goal.is_better(value, self.state.best_value):
-            self.state.best_value, self.state.best_epoch = value, epoch
+        if note_best(self.state, metrics, epoch=epoch, goal=self.goal):
             self.state.best_weights = self._kept_weights(model)
             self.state.best_evaluation = self.bench.task.evaluate(predictions)
         return metrics
@@ -258,10 +239,7 @@ class Training:
         }
 
     def _is_patience_over(self) -> bool:
-        patience = self.recipe.early_stopping
-        if patience is None or self.state.best_epoch is None:
-            return False
-        return self.state.epoch - self.state.best_epoch >= patience
+        return is_patience_over(self.state, self.recipe.early_stopping)
 
     def _save(self) -> None:
         self.state.model = self.model.state_dict()
@@ -280,21 +258,3 @@ def _optimizer_settings(recipe: Recipe) -> OptimizerSettings:
         weight_decay=recipe.weight_decay,
         momentum=recipe.momentum,
     )
-
-
-def _loss_settings(recipe: Recipe) -> LossSettings:
-    return LossSettings(
-        loss=recipe.loss,
-        label_smoothing=recipe.label_smoothing,
-        focal_gamma=recipe.focal_gamma,
-        huber_delta=recipe.huber_delta,
-        class_weights=recipe.class_weights,
-    )
-
-
-def _require_finite(loss: float, epoch: int, recipe: Recipe) -> None:
-    if not math.isfinite(loss):
-        raise TrialFailed(
-            f"the training loss became {loss} in epoch {epoch + 1} (learning_rate "
-            f"{recipe.learning_rate:g}); try a lower learning rate, warm-up or grad_clip"
-        )

@@ -162,7 +162,8 @@ def test_patience_that_was_over_at_the_checkpoint_is_over_when_the_trial_goes_on
 
 
 def test_gradual_unfreezing_thaws_one_group_at_a_time(benches, spec, lease):
-    from runner.trial.training import Goal, Training
+    from runner.trial.progress import Goal
+    from runner.trial.training import Training
 
     bench = benches(freeze_depth="max", unfreeze_every=1, epochs=3)
     training = Training(
