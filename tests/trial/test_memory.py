@@ -12,8 +12,8 @@ from runner.trial import Outcome
 from runner.trial.bench import Bench
 from runner.trial.finetune import fine_tune
 from runner.trial.memory import is_out_of_memory, with_shrinking_micro_batch
-from runner.trial.stepping import Stepper
 from runner.trial.progress import Goal
+from runner.trial.stepping import Stepper
 from runner.trial.training import Training
 from tests.trial.conftest import Recorder, small_experiment
 
