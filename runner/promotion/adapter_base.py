@@ -81,8 +81,7 @@ def require_rebuilt(trained: nn.Module, rebuilt: nn.Module, *, base: BaseWeights
         rebuilt: As a served model builds it, the adapters merged.
         base: Where the rebuilt one has its frozen weights from.
     Raises:
-        PromotionRefused: If tensors differ; they are named. So it is where the base lacks a
-            pooler, which was then begun at random.
+        PromotionRefused: If tensors differ; they are named.
     """
     wanted, found = merged_model(trained).state_dict(), rebuilt.state_dict()
     different = [

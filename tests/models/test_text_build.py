@@ -20,6 +20,8 @@ from runner.models import (
     build_text_model,
     expected_text_model,
     fingerprint,
+    freeze,
+    layer_groups,
     load_text_weights,
     text_files,
     text_logits,
@@ -120,10 +122,27 @@ def test_build_text_model_without_a_pooler_in_the_file_starts_one_and_says_so(
     with caplog.at_level(logging.INFO):
         _build(files)
     assert (
-        "the weights of BertForSequenceClassification have no pooler: it starts fresh "
-        "(bert.pooler.dense.bias, bert.pooler.dense.weight), so do not freeze the last layer group"
+        "the weights of BertForSequenceClassification have no pooler: it starts fresh and counts "
+        "as part of the head (bert.pooler.dense.bias, bert.pooler.dense.weight)"
     ) in caplog.text
     assert "starts fresh: classifier.bias, classifier.weight" in caplog.text
+
+
+def test_layer_groups_of_a_model_with_a_fresh_pooler_have_it_in_the_head(tmp_path: Path) -> None:
+    files = _changed(tmp_path, lambda state: {k: v for k, v in state.items() if "pool" not in k})
+    model = _build(files)
+
+    groups = layer_groups(model)
+    freeze(model, groups, depth=groups.count)
+
+    assert groups.count == 3
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {
+        "bert.pooler.dense.weight",
+        "bert.pooler.dense.bias",
+        "classifier.weight",
+        "classifier.bias",
+    }
 
 
 def _without_layer(state: dict[str, Tensor]) -> dict[str, Tensor]:

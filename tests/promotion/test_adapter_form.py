@@ -122,7 +122,7 @@ def test_adapter_on_other_base_weights_is_refused_when_it_is_loaded(base: Path, 
         mlflow.pyfunc.load_model(str(tmp_path / "model"))
 
 
-def test_adapter_of_a_model_with_a_fresh_part_is_refused(tmp_path: Path):
+def test_adapter_of_a_model_with_a_fresh_pooler_brings_it_along(tmp_path: Path):
     from safetensors.torch import load_file, save_file
 
     folder = make_tiny_text_model(tmp_path / "bert")
@@ -130,12 +130,14 @@ def test_adapter_of_a_model_with_a_fresh_part_is_refused(tmp_path: Path):
     left = {name: tensor for name, tensor in state.items() if "pooler" not in name}
     save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
 
-    with pytest.raises(PromotionRefused) as caught:
-        serve_texts(adapted(folder))
-    assert str(caught.value) == (
-        f"bert.pooler.dense.weight: neither from {folder} nor from the adapter, so an adapter "
-        "alone would be another model; promote it with --form merged"
-    )
+    model = adapted(folder)
+    merged = replace(model, network=merged_model(model.network), base=None)
+    alone, whole = answers(tmp_path / "adapter", model), answers(tmp_path / "merged", merged)
+
+    numbers = whole.select_dtypes("number").columns
+    assert np.allclose(alone[numbers], whole[numbers], atol=1e-4)
+    kept = load_file(tmp_path / "adapter/artifacts/transformers/adapter_model.safetensors")
+    assert any("pooler" in name for name in kept)
 
 
 def test_adapter_of_random_weights_is_refused(base: Path):

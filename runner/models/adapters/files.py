@@ -10,7 +10,7 @@ from torch import nn
 from runner.errors import TrialFailed
 from runner.models.adapters.state import trainable_state
 from runner.models.groups import head_of
-from runner.models.text.head import is_text_model
+from runner.models.text.head import encoder_prefix, is_text_model
 
 # peft's name for the one adapter of a model; left out in its files.
 _ADAPTER = "default"
@@ -52,7 +52,9 @@ def _head_modules(model: nn.Module) -> list[str]:
     """The modules that hold the head: whole ones of a text model, timm's layers one by one."""
     head = head_of(model)
     if is_text_model(model):
-        return sorted({name.partition(".")[0] for name in head})
+        # Of a pooler inside the encoder the second name: the first is the encoder's.
+        prefix = encoder_prefix(model)
+        return sorted({name.removeprefix(prefix).partition(".")[0] for name in head})
     return sorted({name.rpartition(".")[0] for name in head})
 
 

@@ -21,7 +21,7 @@ from runner.models.build import HEAD_STD
 from runner.models.matching import counted
 from runner.models.text.configuration import model_type_of, text_config
 from runner.models.text.families import misfit
-from runner.models.text.head import encoder_prefix, head_dropouts, output_layer
+from runner.models.text.head import encoder_prefix, head_dropouts, output_layer, set_fresh
 from runner.models.text.locations import TextFiles
 from runner.models.text.tokenizing import load_tokenizer
 from runner.models.weights import Weights
@@ -170,9 +170,10 @@ def _require_fit(
     if difference:
         raise WeightsUnavailable(f"the weights do not fit {title}: {difference}")
     if inside:
-        _log.warning(
-            "the weights of %s have no pooler: it starts fresh (%s), so do not freeze the last "
-            "layer group",
+        set_fresh(model, inside)
+        _log.info(
+            "the weights of %s have no pooler: it starts fresh and counts as part of the head "
+            "(%s)",
             *(title, ", ".join(sorted(inside))),
         )
     if fresh - inside:

@@ -1,5 +1,6 @@
 """The head of a text model: what the task adds to the encoder."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -21,15 +22,29 @@ def encoder_prefix(model: nn.Module) -> str:
     return f"{model.base_model_prefix}."
 
 
+# Where a model keeps the names of parameters of its encoder that its weights did not have.
+_FRESH = "_fresh_encoder_parameters"
+
+
+def set_fresh(model: nn.Module, names: Iterable[str]) -> None:
+    """Note which parameters of the encoder (a pooler's) did not come from the weights."""
+    setattr(model, _FRESH, frozenset(names))
+
+
 def text_head_parameters(model: nn.Module) -> tuple[str, ...]:
-    """Names of the parameters outside the encoder: the classifier, and what leads to it.
+    """Names of the parameters that start fresh: the classifier, and what leads to it.
 
     Some families put a layer of their own before the classifier (RoBERTa, ELECTRA, DistilBERT's
     pre_classifier, DeBERTa's pooler, ModernBERT's head). It is no part of the encoder and starts
-    fresh as the classifier does, so freezing it would keep random numbers.
+    fresh as the classifier does, so freezing it would keep random numbers. So would it for a
+    pooler inside the encoder that the weights do not have.
     """
-    prefix = encoder_prefix(model)
-    return tuple(name for name, _ in model.named_parameters() if not name.startswith(prefix))
+    prefix, fresh = encoder_prefix(model), getattr(model, _FRESH, frozenset())
+    return tuple(
+        name
+        for name, _ in model.named_parameters()
+        if not name.startswith(prefix) or name in fresh
+    )
 
 
 def output_layer(model: nn.Module) -> tuple[str, nn.Linear]:
