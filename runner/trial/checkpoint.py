@@ -24,6 +24,8 @@ class TrainingState:
         model, optimizer: Their state dicts; `ema` the averaged model's, if there is one;
             `scaler` the float16 loss scaler's, if there is one.
         best_value, best_epoch, best_weights: Of the best epoch so far.
+        best_loss: Its validation loss; of epochs of equal value the lower is the better.
+        gained_at: The last epoch whose value beat all before it.
         best_evaluation: Its evaluation, plain JSON values.
         reports: Every report so far; the truth on resuming.
         micro_batch: Examples per forward pass that were found to fit.
@@ -38,6 +40,8 @@ class TrainingState:
     scaler: dict[str, Any] | None = None
     best_value: float | None = None
     best_epoch: int | None = None
+    best_loss: float | None = None
+    gained_at: int | None = None
     best_weights: dict[str, torch.Tensor] | None = None
     best_evaluation: dict[str, Any] | None = None
     reports: list[Report] = field(default_factory=list)

@@ -108,6 +108,7 @@ def _ending(
         "threads": lease.threads,
         "train_s": round(state.seconds, 3),
         "epochs": state.epoch,
+        "validation_loss": state.best_loss,
         "micro_batch": state.micro_batch,
         "peak_memory_gib": peak_memory_gib(lease.devices[0]),
     }

@@ -35,24 +35,32 @@ def note_best(
 ) -> bool:
     """Keep an epoch's value if it is the best so far, and say whether it is.
 
+    Of epochs of equal value the one with the lower validation loss is the better: a metric that
+    counts rights and wrongs does not see how sure a model is.
+
     Args:
-        state: Changed in place: `best_value` and `best_epoch`.
+        state: Changed in place: value, loss and number of the best epoch.
         metrics: Of the validation part.
         epoch: Counted from 1.
         goal: What is searched for.
     """
-    value = metrics[goal.metric]
-    if not (math.isfinite(value) and goal.is_better(value, state.best_value)):
+    value, loss = metrics[goal.metric], metrics.get("loss", math.nan)
+    if not math.isfinite(value):
+        return False
+    if goal.is_better(value, state.best_value):
+        state.gained_at = epoch
+    elif value != state.best_value or not loss < (state.best_loss or -math.inf):
         return False
     state.best_value, state.best_epoch = value, epoch
+    state.best_loss = loss if math.isfinite(loss) else None
     return True
 
 
 def is_patience_over(state: TrainingState, patience: int | None) -> bool:
-    """Whether so many epochs have passed without a better one."""
-    if patience is None or state.best_epoch is None:
+    """Whether so many epochs have passed without a better value; a lower loss does not count."""
+    if patience is None or state.gained_at is None:
         return False
-    return state.epoch - state.best_epoch >= patience
+    return state.epoch - state.gained_at >= patience
 
 
 def rate_factor(recipe: Recipe, step: int, *, total: int) -> float:
