@@ -12,6 +12,7 @@ from torch.nn import functional
 from runner.data import Label
 from runner.experiment import TaskForm
 from runner.tasks.contract import LossSettings, Predictions, Rows
+from runner.tasks.counting import confusion_counts, correlation, counts_of_confusion
 from runner.tasks.evaluation import (
     WORST_MISTAKES,
     each_column,
@@ -21,6 +22,7 @@ from runner.tasks.evaluation import (
     per_class_rows,
 )
 from runner.tasks.losses import ClassCriterion, balanced_weights, chosen_loss
+from runner.tasks.ranking import auroc
 
 
 @dataclass(frozen=True)
@@ -54,50 +56,28 @@ class ClassificationTask:
 
         Source: scikit-learn's definitions; the loss is cross-entropy without label smoothing.
         """
-        # Late: it takes longer to import than anything here takes to compute.
-        from sklearn import metrics
-
         outputs, targets = predictions.outputs, predictions.targets
-        predicted, expected = outputs.argmax(dim=1).numpy(), targets.numpy()
-        labels = list(range(self.outputs))
-        occurring = np.unique(expected)
-        f1 = {
-            average: float(
-                metrics.f1_score(
-                    expected, predicted, labels=labels, average=average, zero_division=0
-                )
-            )
-            for average in ("macro", "weighted")
-        }
+        counts = counts_of_confusion(self._confusion(predictions))
+        f1 = counts.f1(undefined=0.0)
         return {
-            "accuracy": float(metrics.accuracy_score(expected, predicted)),
-            # The recall averaged over the classes that occur; scikit-learn's own function of
-            # that name warns when a predicted class does not.
-            "balanced_accuracy": float(
-                metrics.recall_score(
-                    expected, predicted, labels=occurring, average="macro", zero_division=0
-                )
-            ),
-            "macro_f1": f1["macro"],
-            "weighted_f1": f1["weighted"],
-            "mcc": _mcc(expected, predicted),
-            "auroc": _auroc(expected, outputs),
+            "accuracy": float(counts.hits.sum() / counts.meant.sum()),
+            # Over the classes that occur.
+            "balanced_accuracy": float(counts.recall(undefined=0.0)[counts.meant > 0].mean()),
+            "macro_f1": float(f1.mean()),
+            "weighted_f1": float(f1 @ counts.meant / counts.meant.sum()),
+            "mcc": correlation(counts),
+            "auroc": _auroc(targets.numpy(), outputs),
             "loss": float(functional.cross_entropy(outputs, targets)),
         }
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
         """Also the confusion matrix (rows: true class) and the results of each class."""
-        from sklearn import metrics
-
-        predicted = predictions.outputs.argmax(dim=1).numpy()
-        expected, labels = predictions.targets.numpy(), list(range(self.outputs))
-        results = metrics.precision_recall_fscore_support(
-            expected, predicted, labels=labels, zero_division=0
-        )
+        confusion = self._confusion(predictions)
+        results = counts_of_confusion(confusion).per_class(undefined=0.0)
         return {
             **opening(self.form, self.score(predictions)),
             "classes": list(self.classes),
-            "confusion": metrics.confusion_matrix(expected, predicted, labels=labels).tolist(),
+            "confusion": confusion.tolist(),
             "per_class": per_class_rows(self.classes, results),
             "worst": self._worst(predictions),
         }
@@ -110,6 +90,10 @@ class ClassificationTask:
     def facts(self) -> dict[str, Any]:
         """The classes, in the order of the outputs."""
         return {"task": self.form.name, "kind": "class", "classes": list(self.classes)}
+
+    def _confusion(self, predictions: Predictions) -> np.ndarray:
+        predicted = predictions.outputs.argmax(dim=1).numpy()
+        return confusion_counts(predictions.targets.numpy(), predicted, self.outputs)
 
     def _worst(self, predictions: Predictions) -> list[dict[str, Any]]:
         """Wrong classes, the surest first."""
@@ -144,24 +128,13 @@ def softmax_criterion(
     )
 
 
-def _mcc(expected: np.ndarray, predicted: np.ndarray) -> float:
-    """Matthews' correlation; NaN where only one class occurs, 0 where only one is predicted."""
-    from sklearn.metrics import matthews_corrcoef
-
-    if len(np.unique(expected)) < 2:
-        return float("nan")
-    return float(matthews_corrcoef(expected, predicted))
-
-
 def _auroc(expected: np.ndarray, outputs: Tensor) -> float:
     """Area under the ROC curve, of several classes each against the rest, averaged.
 
     Over the classes that occur; NaN where fewer than two do, or an output is not a number.
     """
-    from sklearn.metrics import roc_auc_score
-
     # Only the order matters, and logarithms keep it where probabilities round to 1.
     log_p = outputs.double().log_softmax(dim=1).numpy()
     first = 1 if log_p.shape[1] == 2 else 0
     held = expected[:, None] == np.arange(log_p.shape[1])[None, :]
-    return mean_of_defined(each_column(roc_auc_score, held[:, first:], log_p[:, first:]))
+    return mean_of_defined(each_column(auroc, held[:, first:], log_p[:, first:]))

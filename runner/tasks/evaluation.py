@@ -51,8 +51,7 @@ def each_column(
 ) -> np.ndarray:
     """A metric of each class against the rest; NaN where a class holds always or never.
 
-    One after the other, each contiguous: of 1,000 columns with 50,000 rows scikit-learn's own
-    average of `roc_auc_score` took 355 s where this takes 14 s (one thread, scikit-learn 1.9.1).
+    One after the other, each contiguous.
 
     Args:
         metric: Of what holds and of how it is scored, each of shape [N].

@@ -12,6 +12,7 @@ from torch.nn import functional
 from runner.data import Label
 from runner.experiment import TaskForm
 from runner.tasks.contract import LossSettings, Predictions, Rows
+from runner.tasks.counting import counts_of_labels
 from runner.tasks.evaluation import (
     WORST_MISTAKES,
     each_column,
@@ -21,6 +22,7 @@ from runner.tasks.evaluation import (
     per_class_rows,
 )
 from runner.tasks.losses import LabelsCriterion, balanced_positive_weights, chosen_loss
+from runner.tasks.ranking import auroc, average_precision
 
 NAN = float("nan")
 
@@ -69,33 +71,27 @@ class MultilabelTask:
 
         Source: scikit-learn's definitions; the loss is the mean over examples and labels.
         """
-        from sklearn import metrics
-
         expected, predicted = _held(predictions), _predicted(predictions)
+        counts = counts_of_labels(expected, predicted)
         # Outputs, not probabilities: only their order matters, and a sigmoid rounds.
         ranked = expected.astype(bool), predictions.outputs.numpy()
         return {
-            "macro_f1": mean_of_defined(self._per_label(predictions, zero_division=NAN)[2]),
-            # Micro: every pair of an example and a label is one decision.
-            "micro_f1": float(
-                metrics.f1_score(expected.ravel(), predicted.ravel(), zero_division=NAN)
-            ),
-            "exact_match": float(metrics.accuracy_score(expected, predicted)),
-            "auroc": mean_of_defined(each_column(metrics.roc_auc_score, *ranked)),
-            "average_precision": mean_of_defined(
-                each_column(metrics.average_precision_score, *ranked)
-            ),
+            "macro_f1": mean_of_defined(counts.f1(undefined=NAN)),
+            "micro_f1": float(counts.pooled().f1(undefined=NAN)[0]),
+            "exact_match": float((expected == predicted).all(axis=1).mean()),
+            "auroc": mean_of_defined(each_column(auroc, *ranked)),
+            "average_precision": mean_of_defined(each_column(average_precision, *ranked)),
             "loss": float(_losses(predictions).mean()),
         }
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
         """Also the results of each label."""
-        from sklearn.metrics import roc_auc_score
-
-        rows = per_class_rows(self.classes, self._per_label(predictions, zero_division=0.0))
-        held, outputs = _held(predictions).astype(bool), predictions.outputs.numpy()
-        for row, auroc in zip(rows, each_column(roc_auc_score, held, outputs), strict=True):
-            row["auroc"] = finite_or_null(auroc)
+        held, outputs = _held(predictions), predictions.outputs.numpy()
+        counts = counts_of_labels(held, _predicted(predictions))
+        rows = per_class_rows(self.classes, counts.per_class(undefined=0.0))
+        areas = each_column(auroc, held.astype(bool), outputs)
+        for row, area in zip(rows, areas, strict=True):
+            row["auroc"] = finite_or_null(area)
         return {
             **opening(self.form, self.score(predictions)),
             "classes": list(self.classes),
@@ -111,24 +107,6 @@ class MultilabelTask:
     def facts(self) -> dict[str, Any]:
         """The labels, in the order of the outputs."""
         return {"task": self.form.name, "kind": "classes", "classes": list(self.classes)}
-
-    def _per_label(
-        self, predictions: Predictions, *, zero_division: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Precision, recall, F1 and support of each label."""
-        from sklearn.metrics import precision_recall_fscore_support
-
-        expected, predicted = _held(predictions), _predicted(predictions)
-        labels = list(range(self.outputs))
-        if self.outputs == 1:
-            # One column is read as two classes, of which the second is the label.
-            expected, predicted, labels = expected.ravel(), predicted.ravel(), [1]
-        results: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] = (
-            precision_recall_fscore_support(
-                expected, predicted, labels=labels, zero_division=zero_division
-            )
-        )
-        return results
 
     def _worst(self, predictions: Predictions) -> list[dict[str, Any]]:
         """Examples with the most wrong labels; of equals, that with the larger loss first."""

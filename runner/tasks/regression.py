@@ -87,18 +87,18 @@ class RegressionTask:
 
         Source: scikit-learn's definitions, in float64.
         """
-        from sklearn import metrics
-
         actual, predicted = self._values(predictions)
         if not np.isfinite(predicted).all():
             return dict.fromkeys(self.form.metrics, NAN)
         has_spread = len(actual) > 1 and np.ptp(actual) > 0
-        squared = float(metrics.mean_squared_error(actual / self.std, predicted / self.std))
+        residuals = predicted - actual
+        squared = float(residuals @ residuals)
+        centred = actual - actual.mean()
         return {
-            "mae": float(metrics.mean_absolute_error(actual, predicted)),
-            "rmse": float(metrics.root_mean_squared_error(actual, predicted)),
-            "r2": float(metrics.r2_score(actual, predicted)) if has_spread else NAN,
-            "loss": squared,
+            "mae": float(np.abs(residuals).mean()),
+            "rmse": math.sqrt(squared / len(actual)),
+            "r2": 1 - squared / float(centred @ centred) if has_spread else NAN,
+            "loss": float(np.square(residuals / self.std).mean()),
         }
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
