@@ -51,8 +51,8 @@ def train(
         name: The experiment, or with `trial` the study.
         overrides: Settings on top of the file.
         trial: Reproduce this trial: its parameters, seed, device and thread count.
-        output: Where to copy the best epoch's weights.
-        is_half: Write that copy in 16-bit floats.
+        output: Where to write the best epoch's whole model, adapters merged.
+        is_half: Write it in 16-bit floats.
         say: Takes one line an epoch.
     Returns:
         Outcome, value, best epoch, metrics by epoch, MLflow run id, weights file.
@@ -88,11 +88,10 @@ def _train(
         raise TrialFailed(f"{ending.outcome}: {ending.reason} (MLflow run {run_id})")
     weights = Path(spec.folder) / WEIGHTS
     if output is not None:
-        if experiment.settings(dict(spec.params)).get("adapter") == "lora":
-            say(f"{output} has the adapters and the head alone; promote for a whole model")
-        from runner.trial import copy_weights
+        from runner.trial import Bench
 
-        copy_weights(weights, output, is_half=is_half)
+        recipe = experiment.recipe(dict(spec.params))
+        Bench(experiment, store).save_kept(recipe, spec, output, is_half=is_half)
     if again is not None:
         same = "the same" if ending.value == again.value else f"not the same: {again.value}"
         say(f"trial {again.number} again: {ending.value}, in the study it is {same}")

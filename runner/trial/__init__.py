@@ -28,7 +28,7 @@ from runner.trial.standalone import Printed, run_alone
 
 if TYPE_CHECKING:
     from runner.trial.bench import Bench, predict
-    from runner.trial.checkpoint import copy_weights, load_weights_file
+    from runner.trial.checkpoint import load_weights_file
     from runner.trial.custom import (
         ARTIFACTS,
         MODEL,
@@ -55,7 +55,6 @@ _HEAVY = {
     "Bench": "bench",
     "predict": "bench",
     "choose_numerics": "precision",
-    "copy_weights": "checkpoint",
     "load_weights_file": "checkpoint",
     "ARTIFACTS": "custom",
     "MODEL": "custom",
@@ -101,7 +100,6 @@ __all__ = [
     "TextModality",
     "TrialSpec",
     "choose_numerics",
-    "copy_weights",
     "derive_seed",
     "load_function",
     "load_weights_file",

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from runner import data, models
 from runner.experiment import Experiment, Recipe, Store
 from runner.experiment import Modality as ModalityName
 from runner.tasks import PADDING, Predictions, Task, gather, make_task
+from runner.trial.checkpoint import WEIGHTS, load_weights_file
 from runner.trial.images import ImageModality
+from runner.trial.job import TrialSpec
 from runner.trial.modality import WORD_POSITIONS, Batch, Inputs, Modality
 from runner.trial.seeding import derive_seed
 from runner.trial.texts import TextModality
@@ -46,12 +49,19 @@ class Built:
         groups: Its layer groups.
         depth: How many of them are frozen at the start.
         is_adapted: Whether adapters train in place of its weights.
+        is_partial: Whether all but a small part of it stays as the pretrained weights have it,
+            so that a trial keeps that part alone: adapters and head, or the head.
     """
 
     model: nn.Module
     groups: models.LayerGroups
     depth: int
     is_adapted: bool
+    is_partial: bool
+
+    def kept(self, model: nn.Module) -> Mapping[str, Tensor]:
+        """What a trial keeps of its model, or of the average of it; not copies."""
+        return models.trainable_state(model) if self.is_partial else model.state_dict()
 
 
 @dataclass
@@ -129,7 +139,9 @@ class Bench:
         groups = models.layer_groups(model)
         depth = groups.depth(recipe.freeze_depth)
         if recipe.adapter == "none":
-            return Built(model, groups, depth, is_adapted=False)
+            is_head_alone = depth == groups.count and not recipe.unfreeze_every
+            is_partial = is_head_alone and self.weights is not None
+            return Built(model, groups, depth, is_adapted=False, is_partial=is_partial)
         adapted, groups = models.apply_lora(
             model,
             groups,
@@ -141,7 +153,7 @@ class Bench:
             targets=recipe.lora_targets,
             seed=seed,
         )
-        return Built(adapted, groups, depth, is_adapted=True)
+        return Built(adapted, groups, depth, is_adapted=True, is_partial=True)
 
     def build_kept(
         self, recipe: Recipe, trial_seed: int, state: Mapping[str, Tensor], *, merged: bool = True
@@ -151,16 +163,37 @@ class Bench:
         Args:
             recipe: The trial's.
             trial_seed: The trial's: what adapters sit beside is made again from it.
-            state: The kept weights: all, or those of adapters and head.
+            state: The kept weights: all, or those of adapters and head, or of the head.
             merged: Whether adapters become part of the weights.
         """
         built = self.build(recipe, trial_seed)
-        if not built.is_adapted:
+        is_whole = state.keys() == built.model.state_dict().keys()
+        if is_whole or not built.is_partial:
             built.model.load_state_dict(dict(state))
-            return built.model.eval()
-        models.load_trainable(built.model, state)
-        model = models.merged_model(built.model) if merged else built.model
+        else:
+            models.load_trainable(built.model, state)
+        is_merged = built.is_adapted and merged
+        model = models.merged_model(built.model) if is_merged else built.model
         return model.eval()
+
+    def save_kept(
+        self, recipe: Recipe, spec: TrialSpec, target: Path, *, is_half: bool = False
+    ) -> None:
+        """Write a complete trial's whole model as safetensors, adapters merged.
+
+        Args:
+            recipe: The trial's.
+            spec: The trial, whose folder has what it kept.
+            target: The file.
+            is_half: In 16-bit floats; whole numbers stay as they are.
+        """
+        state = load_weights_file(Path(spec.folder) / WEIGHTS)
+        whole = self.build_kept(recipe, spec.seed, state).state_dict()
+        if is_half:
+            whole = {n: t.half() if t.is_floating_point() else t for n, t in whole.items()}
+        temporary = target.with_suffix(".tmp")
+        save_file({name: tensor.contiguous() for name, tensor in whole.items()}, temporary)
+        temporary.replace(target)
 
     def _part(self, indices: tuple[int, ...]) -> Part:
         examples = [self.source.examples[index] for index in indices]

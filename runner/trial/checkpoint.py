@@ -85,16 +85,6 @@ def save_weights(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
     return target
 
 
-def copy_weights(source: Path, target: Path, *, is_half: bool) -> None:
-    """Copy a weights file, in 16-bit floats if asked; whole numbers stay as they are."""
-    weights = load_weights_file(source)
-    if is_half:
-        weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
-    temporary = target.with_suffix(".tmp")
-    save_file(weights, temporary)
-    temporary.replace(target)
-
-
 def load_weights_file(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a safetensors file by name, on the CPU."""
     return dict(load_file(path))

@@ -231,11 +231,10 @@ class Training:
         return metrics
 
     def _kept_weights(self, model: nn.Module) -> dict[str, Any]:
-        """Copies on the CPU of what a trial keeps: all weights, or its adapters and head."""
-        kept = models.trainable_state(model) if self.built.is_adapted else model.state_dict()
+        """Copies on the CPU of what a trial keeps: all weights, or what of them it trains."""
         return {
             name: tensor.detach().to("cpu", copy=True).contiguous()
-            for name, tensor in kept.items()
+            for name, tensor in self.built.kept(model).items()
         }
 
     def _is_patience_over(self) -> bool:

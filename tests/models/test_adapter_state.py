@@ -59,7 +59,7 @@ def test_load_trainable_brings_a_trial_back_from_adapters_and_head_alone(
 
 def test_load_trainable_of_another_rank_or_place_is_refused_by_name(build: _Build) -> None:
     kept = trainable_state(adapted(build("bert"))[0])
-    message = r"^the adapters do not fit BertForSequenceClassification: 16 of another shape"
+    message = r"^the kept tensors do not fit BertForSequenceClassification: 16 of another shape"
     with pytest.raises(WeightsUnavailable, match=message):
         load_trainable(adapted(build("bert"), rank=2)[0], kept)
     with pytest.raises(WeightsUnavailable, match=r": 8 unexpected \(bert\.encoder\.layer\.0\."):

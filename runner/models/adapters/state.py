@@ -1,4 +1,4 @@
-"""What a trial with adapters keeps, and the plain model that it amounts to."""
+"""What a trial keeps that trains adapters or the head alone, and the model that it amounts to."""
 
 import copy
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ from runner.models.matching import counted
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of the adapters and the head: all that a trial with adapters changes.
+    """The tensors of the adapters, if there are any, and of the head, statistics included.
 
     They are the model's own, not copies, as with state_dict().
     """
-    head = set(head_of(model))
+    modules = {name.rpartition(".")[0] for name in head_of(model)}
     return {
         name: tensor
         for name, tensor in model.state_dict().items()
-        if is_adapter(name) or name in head
+        if is_adapter(name) or name.rpartition(".")[0] in modules
     }
 
 
 def load_trainable(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Puts kept adapters and a kept head into a model built and adapted as theirs was.
+    """Puts what `trainable_state` gave into a model built, and adapted, as theirs was.
 
     Raises:
         WeightsUnavailable: If the tensors are not exactly those of this model.
@@ -44,7 +44,8 @@ def load_trainable(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     )
     difference = "; ".join(part for part in parts if part)
     if difference:
-        raise WeightsUnavailable(f"the adapters do not fit {type(model).__name__}: {difference}")
+        name = type(model).__name__
+        raise WeightsUnavailable(f"the kept tensors do not fit {name}: {difference}")
     model.load_state_dict(dict(state), strict=False)
 
 
