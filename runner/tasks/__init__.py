@@ -10,6 +10,7 @@ from runner.tasks.contract import (
     gather,
 )
 from runner.tasks.making import make_task
+from runner.tasks.stacked import StackedCriterion, stack_criteria
 
 __all__ = [
     "PADDING",
@@ -17,7 +18,9 @@ __all__ = [
     "LossSettings",
     "Predictions",
     "Rows",
+    "StackedCriterion",
     "Task",
     "gather",
     "make_task",
+    "stack_criteria",
 ]
