@@ -13,6 +13,7 @@ from runner.study import (
     BackendName,
     Options,
     Search,
+    Silent,
     StudyRecord,
     TrialRecord,
     best_trials,
@@ -78,7 +79,7 @@ def search(
         new=new,
         backend=BackendName(backend),
         say=say,
-        **({} if view is None else {"listener": view}),
+        listener=Silent() if view is None else view,
     )
     with open_search(loaded, Store.default(), options) as opened:
         _introduce(opened, say)

@@ -4,6 +4,7 @@ It lives in a module of its own because workers are fresh processes that import 
 """
 
 import ctypes
+import itertools
 import os
 import signal
 import sys
@@ -84,6 +85,29 @@ class Scripted:
     def run(self, job: Job, lease: Lease, channel: Channel) -> None:
         for spec in job.trials:
             channel.end(spec.key, _perform(spec, channel))
+
+
+class Together(Scripted):
+    """Trains the trials of a job in step, as one computation would: epoch by epoch, all of them.
+
+    What one of them does to the process, it does to all.
+    """
+
+    def run(self, job: Job, lease: Lease, channel: Channel) -> None:
+        alive = {spec.key: spec for spec in job.trials}
+        for epoch in itertools.count(1):
+            for spec in list(alive.values()):
+                plan = Plan.of(spec.params)
+                if epoch == plan.at and spec.key.attempt < plan.attempts:
+                    _do(plan, spec)
+                decision = _compute(plan.epoch_s, spec, channel)
+                if decision is Decision.CONTINUE:
+                    decision = channel.report(spec.key, plan.report_at(epoch))
+                if decision is not Decision.CONTINUE or epoch == plan.epochs:
+                    channel.end(spec.key, _ending(decision.outcome, plan, epoch))
+                    del alive[spec.key]
+            if not alive:
+                return
 
 
 class SaysAfterTheEnd(Scripted):

@@ -35,11 +35,13 @@ class _Event:
 class SimulatedBackend:
     """A search of thousands of trials replays in seconds.
 
+    The trials of a job begin together and hold their slot until the last of them has ended.
+
     The feed's calls come in the order of simulated time, as they would from real workers.
 
     Attributes:
         now_s: The simulated clock, seconds.
-        busy_s: Slot-seconds spent on trials; over `now_s * slots` it is the utilisation.
+        busy_s: Slot-seconds spent on jobs; over `now_s * slots` it is the utilisation.
     """
 
     def __init__(self, script: Script, *, slots: int, facts: Facts | None = None) -> None:
@@ -48,6 +50,7 @@ class SimulatedBackend:
         self._facts = facts or Facts()
         self._events: list[_Event] = []
         self._open: dict[int, int] = {}
+        self._began_s: dict[int, float] = {}
         self._order = 0
         self.now_s = 0.0
         self.busy_s = 0.0
@@ -80,6 +83,7 @@ class SimulatedBackend:
                 return job
             lease = self._idle.pop()
             self._open[lease.slot] = len(job.trials)
+            self._began_s[lease.slot] = self.now_s
             for spec in job.trials:
                 self._schedule(lease, spec, iter(self._script.reports(spec)), [])
         return None
@@ -93,7 +97,6 @@ class SimulatedBackend:
     ) -> None:
         duration_s, report = next(rest, (0.0, None))
         self._order += 1
-        self.busy_s += duration_s
         event = _Event(self.now_s + duration_s, self._order, lease, spec, report, rest, past)
         heapq.heappush(self._events, event)
 
@@ -117,3 +120,4 @@ class SimulatedBackend:
         self._open[event.lease.slot] -= 1
         if self._open[event.lease.slot] == 0:
             self._idle.append(event.lease)
+            self.busy_s += self.now_s - self._began_s[event.lease.slot]

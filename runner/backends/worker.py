@@ -107,6 +107,7 @@ def _serve(message: tuple[str, Any], setup: Setup, connection: Connection) -> No
         job: Job = content
         log = log_of(job)
         log.parent.mkdir(parents=True, exist_ok=True)
+        _refer_to(log, job)
         _print_to(str(log))
         try:
             run_job(setup.objective, job, setup.lease, _SocketChannel(connection))
@@ -114,6 +115,15 @@ def _serve(message: tuple[str, Any], setup: Setup, connection: Connection) -> No
             _print_to(setup.log)
         connection.send(("idle", None, None))
     # Anything else is a cancellation for a trial that has just ended.
+
+
+def _refer_to(log: Path, job: Job) -> None:
+    """Say in the logs of a job's other trials where what they print lies."""
+    for spec in job.trials[1:]:
+        folder = Path(spec.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / log.name).open("a") as other:
+            other.write(f"trained together with trial {job.trials[0].key.trial}: see {log}\n")
 
 
 def _inspect(setup: Setup) -> Any:

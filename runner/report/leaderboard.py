@@ -7,7 +7,7 @@ from functools import cached_property
 
 COMPLETE = "complete"
 # Best first: a finished result, one that may still come, one cut short, one that never will be.
-_OUTCOME_ORDER = {COMPLETE: 0, "running": 1, "paused": 1, "pruned": 2}
+_OUTCOME_ORDER = {COMPLETE: 0, "running": 1, "paused": 1, "waiting": 1, "pruned": 2}
 _LAST = 3
 
 

@@ -18,6 +18,7 @@ _STYLES = {
     COMPLETE: "green",
     "running": "cyan",
     "paused": "cyan",
+    "waiting": "cyan",
     "pruned": "dim",
     "interrupted": "yellow",
     "timed_out": "yellow",

@@ -8,11 +8,13 @@ from runner.study.feed import RunningTrial, StudyFeed
 from runner.study.inbox import post
 from runner.study.listener import Listener, Silent
 from runner.study.logbook import EVALUATION, WEIGHTS
+from runner.study.opening import longest_trial
+from runner.study.options import BackendName, Options
 from runner.study.planning import plan, plan_lines, validate
 from runner.study.pruning import rungs
 from runner.study.reading import StudySummary, choose_trial, list_studies, read_study
 from runner.study.record import StudyRecord, TrialRecord, best_trials
-from runner.study.search import BackendName, Options, Search, longest_trial, open_search
+from runner.study.search import Search, open_search
 from runner.study.solo import train
 from runner.study.storage import (
     ARCHIVED,

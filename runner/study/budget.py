@@ -1,5 +1,6 @@
 """The study's budget of trials and wall-clock time, counted over all its commands."""
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ class Budget:
         """Whether the time is used up."""
         return self.time_s is not None and self.used_s >= self.time_s
 
-    def allows(self, begun: int) -> bool:
-        """Whether a study that has begun so many trials may begin another."""
-        return (self.trials is None or begun < self.trials) and not self.is_time_up
+    def room(self, asked: int) -> int:
+        """How many more trials a study that has asked for so many may ask for."""
+        if self.is_time_up:
+            return 0
+        return sys.maxsize if self.trials is None else max(0, self.trials - asked)

@@ -16,8 +16,9 @@ from runner.study.listener import Listener
 from runner.study.logbook import Logbook
 from runner.study.pruning import is_pruned, is_rung
 from runner.study.record import RESUMABLE, StudyRecord
-from runner.study.sampling import Proposal, Sampling
+from runner.study.sampling import Sampling
 from runner.study.storage import trial_folder
+from runner.study.waves import WaveRules, Waves
 from runner.trial import (
     Attempt,
     Decision,
@@ -27,7 +28,6 @@ from runner.trial import (
     Outcome,
     Report,
     TrialSpec,
-    derive_seed,
 )
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class RunningTrial:
         params: Its searched hyperparameters.
         epochs: How many epochs it would train to its end; None if only its code knows.
         started_s: When this attempt began, on the monotonic clock.
+        company: How many trials its job was given out with, itself included.
         reports: Its reports by epoch.
         decision: What the study wants of it.
         why: The reason of that decision.
@@ -59,6 +60,7 @@ class RunningTrial:
     params: Mapping[str, Any]
     epochs: int | None
     started_s: float
+    company: int = 1
     reports: dict[int, Report] = field(default_factory=dict)
     decision: Decision = Decision.CONTINUE
     why: str = ""
@@ -73,9 +75,10 @@ class Rules:
         pruner: Name of the pruner, for its rungs.
         seed: The study's.
         first: Known-good settings that are tried first.
-        trial_time_s: Hard limit of one attempt, or None.
+        trial_time_s: Hard limit of one attempt, or None; a job has the sum of its trials' limits.
         max_failures: Failures in a row that stop the search.
         epochs_of: Epochs of a trial with given parameters, or None.
+        waves: How trials are asked for and put together.
     """
 
     metric: str
@@ -85,6 +88,7 @@ class Rules:
     trial_time_s: float | None
     max_failures: int
     epochs_of: Callable[[Mapping[str, Any]], int | None]
+    waves: WaveRules = field(default_factory=WaveRules)
 
 
 class StudyFeed:
@@ -112,15 +116,14 @@ class StudyFeed:
         self._logbook = logbook
         self._failures_in_a_row = 0
         self._losses: Counter[int] = Counter()
-        self._is_exhausted = False
         self._inbox_seen_s = 0.0
         self._saved_s = budget.used_s
         self._begun_at = time.time() if begun_at is None else begun_at
-        self._taken = {trial.origin for trial in record.trials()}
-        self._enqueued: list[inbox.Enqueue] = []
-        self._waiting = [trial.number for trial in record.trials() if trial.is_waiting]
         for frozen in record.study.get_trials(deepcopy=False):
             sampling.learn(frozen)
+        self._waves = Waves(
+            record, sampling=sampling, rules=rules.waves, seed=rules.seed, first=rules.first
+        )
 
     def stop(self, reason: str) -> None:
         """Give out nothing more, and ask what runs to leave with its checkpoint."""
@@ -133,20 +136,12 @@ class StudyFeed:
     def next(self, lease: Lease) -> Job | NoJob:
         """See `Feed.next`."""
         self._read_inbox()
-        number = None if self.stop_reason else self._next_number()
-        if number is None:
+        is_over = self.stop_reason or self.budget.is_time_up
+        busy = len({running.lease.slot for running in self.running.values()})
+        numbers = [] if is_over else self._waves.next_job(budget=self.budget, busy=busy)
+        if not numbers:
             return NoJob.WAIT if self.running else NoJob.DONE
-        attempt = self.record.begin(number)
-        trial = self.record.trial(number)
-        key = Attempt(number, attempt)
-        running = RunningTrial(
-            key, lease, trial.params, self._rules.epochs_of(trial.params), time.monotonic()
-        )
-        self.running[number] = running
-        self._logbook.begin(trial)
-        self._listener.began(trial, lease, running.epochs)
-        folder = str(trial_folder(self.record.folder, number))
-        return Job((TrialSpec(key, dict(trial.params), trial.seed, folder),))
+        return Job(tuple(self._begin(number, lease, len(numbers)) for number in numbers))
 
     def report(self, key: Attempt, report: Report) -> Decision:
         """See `Feed.report`."""
@@ -174,7 +169,9 @@ class StudyFeed:
             return
         ending = judged(ending, why=running.why, metric=self._rules.metric)
         evaluation = self._logbook.keep(self.record.folder, key.trial, running.reports, ending)
-        self._losses[key.trial] += ending.outcome is Outcome.LOST
+        # One of several may have been the doom of the others: each is tried by itself first.
+        is_alone = running.company == 1
+        self._losses[key.trial] += ending.outcome is Outcome.LOST and is_alone
         is_given_up = ending.outcome is Outcome.LOST and self._losses[key.trial] >= MAX_LOSSES
         if is_given_up:
             self.record.give_up(key.trial, ending)
@@ -182,6 +179,8 @@ class StudyFeed:
             self.record.close(key.trial, ending)
         del self.running[key.trial]
         self._after(key.trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
+        if ending.outcome is Outcome.LOST and not is_given_up:
+            self._waves.again(self.record.trial(key.trial), is_alone=not is_alone)
         self._logbook.end(self.record, key.trial, evaluation)
         self._listener.ended(self.record.trial(key.trial))
 
@@ -193,7 +192,8 @@ class StudyFeed:
             self.stop(f"the time of {self.budget.time_s:g} s is used up")
         limit = self._rules.trial_time_s
         for running in self.running.values():
-            if limit is not None and time.monotonic() - running.started_s > limit:
+            taken_s = time.monotonic() - running.started_s
+            if limit is not None and taken_s > limit * running.company:
                 self._want(
                     running, Decision.TIME_OUT, f"longer than search.trial_time {limit:g} s"
                 )
@@ -202,6 +202,17 @@ class StudyFeed:
             for running in self.running.values()
             if running.decision is not Decision.CONTINUE
         }
+
+    def _begin(self, number: int, lease: Lease, company: int) -> TrialSpec:
+        key = Attempt(number, self.record.begin(number))
+        trial = self.record.trial(number)
+        epochs = self._rules.epochs_of(trial.params)
+        running = RunningTrial(key, lease, trial.params, epochs, time.monotonic(), company)
+        self.running[number] = running
+        self._logbook.begin(trial)
+        self._listener.began(trial, lease, epochs)
+        folder = str(trial_folder(self.record.folder, number))
+        return TrialSpec(key, dict(trial.params), trial.seed, folder)
 
     def _of(self, key: Attempt) -> RunningTrial | None:
         """The running trial of an attempt; None for what a dead attempt still says."""
@@ -212,39 +223,9 @@ class StudyFeed:
         if running.decision is Decision.CONTINUE:
             running.decision, running.why = decision, why
 
-    def _next_number(self) -> int | None:
-        """The trial to run now: one that waits, a given setting, or a sampled one."""
-        if self.budget.is_time_up:
-            return None
-        if self._waiting:
-            return self._waiting.pop(0)
-        begun = len(self.record.study.get_trials(deepcopy=False))
-        if not self.budget.allows(begun):
-            return None
-        origin, proposal = self._propose(begun)
-        if proposal is None:
-            if not self._is_exhausted:
-                logger.info("every setting of the grid has been tried")
-            self._is_exhausted = True
-            return None
-        self._taken.add(origin)
-        seed = derive_seed(self._rules.seed, "trial", begun)
-        return self.record.add(proposal, origin=origin, seed=seed)
-
-    def _propose(self, number: int) -> tuple[str, Proposal | None]:
-        for index, params in enumerate(self._rules.first):
-            if (origin := f"first:{index}") not in self._taken:
-                return origin, self._sampling.given(number, params)
-        if self._enqueued:
-            wish = self._enqueued.pop(0)
-            return f"enqueued:{wish.id}", self._sampling.given(number, wish.params)
-        return "sampler", self._sampling.ask(number)
-
     def _after(self, number: int, ending: Ending, *, is_final: bool) -> None:
         if is_final:
             self._sampling.tell(number, self.record.frozen(number))
-        elif ending.outcome is Outcome.LOST:
-            self._waiting.insert(0, number)
         is_failure = is_final and ending.outcome in (Outcome.FAILED, Outcome.LOST)
         if is_failure:
             self._failures_in_a_row += 1
@@ -269,7 +250,6 @@ class StudyFeed:
         if time.monotonic() - self._inbox_seen_s < INBOX_EVERY_S:
             return
         self._inbox_seen_s = time.monotonic()
-        queued = {wish.id for wish in self._enqueued}
         for wish in inbox.pending(self.record.folder):
             match wish:
                 case inbox.StopTrial(_, number):
@@ -281,12 +261,12 @@ class StudyFeed:
                     # One that was left for an earlier driver is not for this one.
                     if asked_at >= self._begun_at:
                         self.stop("stopped from another terminal")
-                case inbox.Enqueue(wish_id):
+                case inbox.Enqueue():
                     # It stays in the inbox until a trial with its id is in the study.
-                    if f"enqueued:{wish_id}" in self._taken:
+                    if self._waves.has_taken(wish):
                         inbox.settled(self.record.folder, wish)
-                    elif wish_id not in queued:
-                        self._enqueued.append(wish)
+                    else:
+                        self._waves.enqueue(wish)
 
 
 def require_success(feed: StudyFeed) -> None:

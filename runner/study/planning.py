@@ -5,8 +5,8 @@ from typing import Any
 
 from runner.errors import ExperimentError, Problem
 from runner.experiment import Experiment, Store, load_experiment
+from runner.study.opening import longest_trial
 from runner.study.pruning import rungs
-from runner.study.search import longest_trial
 from runner.trial import Facts, Lease, objective_for
 
 

@@ -6,7 +6,7 @@ the study (`study_id`, `experiment`, `identity`, `facts`, `seconds_used`).
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,23 @@ RESUMABLE = frozenset({Outcome.PAUSED, Outcome.INTERRUPTED, Outcome.LOST})
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A trial to be written to the study.
+
+    Attributes:
+        proposal: Its parameters.
+        origin: "sampler", "first:<n>" or "enqueued:<id>".
+        seed: Its own.
+        wave: The number of the first trial it was asked together with, and how many they are.
+    """
+
+    proposal: Proposal
+    origin: str
+    seed: int
+    wave: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One trial as the study knows it.
 
@@ -37,6 +54,8 @@ class TrialRecord:
         rungs: Values by epoch, those at rungs only.
         origin: "sampler", "first:<n>" or "enqueued:<id>".
         seed: Of initialisation, order and augmentation.
+        wave: The number of the first trial it was asked together with, and how many they were
+            to be.
         attempt: How many times it was begun before, counted from 0; -1 if never.
         reason: Why it failed or left early; empty otherwise.
         traceback: Of a failure; empty otherwise.
@@ -53,6 +72,7 @@ class TrialRecord:
     rungs: Mapping[int, float]
     origin: str
     seed: int
+    wave: tuple[int, int]
     attempt: int
     reason: str
     traceback: str
@@ -74,6 +94,7 @@ class StudyRecord:
     def __init__(self, folder: Path, study: "optuna.Study") -> None:
         self.folder = folder
         self.study = study
+        self._count = len(study.get_trials(deepcopy=False))
 
     @classmethod
     def open(cls, folder: Path, *, direction: str) -> Self:
@@ -146,28 +167,43 @@ class StudyRecord:
         """Every trial, by number."""
         return [_record_of(trial) for trial in self._frozen()]
 
+    @property
+    def count(self) -> int:
+        """How many trials were asked for, whatever became of them."""
+        return self._count
+
     def trial(self, number: int) -> TrialRecord:
         """One trial."""
-        return _record_of(self._frozen()[number])
+        return _record_of(self.frozen(number))
 
     def frozen(self, number: int) -> "optuna.trial.FrozenTrial":
         """One trial as Optuna has it."""
-        return self._frozen()[number]
+        storage = self.study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+        return storage.get_trial(trial_id)
 
     def add(self, proposal: Proposal, *, origin: str, seed: int) -> int:
         """Write a new, waiting trial with all its parameters in one go; gives its number."""
+        return self.add_all([Asked(proposal, origin, seed, (self._count, 1))])[0]
+
+    def add_all(self, asked: Sequence[Asked]) -> list[int]:
+        """Write the waiting trials of a wave; gives their numbers."""
         import optuna
 
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.WAITING,
-                params=dict(proposal.params),
-                distributions=dict(proposal.distributions),
-                system_attrs=dict(proposal.system_attrs),
-                user_attrs={"origin": origin, "seed": seed, "attempt": -1},
+        for trial in asked:
+            attrs = {"origin": trial.origin, "seed": trial.seed, "attempt": -1}
+            wave = {} if trial.wave[1] == 1 else {"wave": list(trial.wave)}
+            self.study.add_trial(
+                optuna.trial.create_trial(
+                    state=optuna.trial.TrialState.WAITING,
+                    params=dict(trial.proposal.params),
+                    distributions=dict(trial.proposal.distributions),
+                    system_attrs=dict(trial.proposal.system_attrs),
+                    user_attrs={**attrs, **wave},
+                )
             )
-        )
-        return len(self._frozen()) - 1
+        first, self._count = self._count, self._count + len(asked)
+        return list(range(first, self._count))
 
     def begin(self, number: int) -> int:
         """A waiting trial begins (again); gives the number of the attempt."""
@@ -294,6 +330,7 @@ def _record_of(trial: "optuna.trial.FrozenTrial") -> TrialRecord:
         rungs=dict(trial.intermediate_values),
         origin=str(trial.user_attrs.get("origin", "sampler")),
         seed=int(trial.user_attrs.get("seed", 0)),
+        wave=tuple(trial.user_attrs.get("wave", (trial.number, 1))),
         attempt=int(trial.user_attrs.get("attempt", -1)),
         reason=str(ending.get("reason", "")),
         traceback=str(ending.get("traceback", "")),

@@ -7,6 +7,7 @@ writes the result to the durable study in one go.
 """
 
 import json
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ MAX_LISTED = 1000
 # A sampler's own bookkeeping travels in the trial under this system attribute.
 STATE_ATTRIBUTE = "runner:sampler_state"
 MEMORY_CONSTRAINT = "memory"
+# Trials that a sampler with a model draws at random before it has one: Optuna's own number for
+# tpe and gp; cmaes begins to model with its second trial.
+STARTUP = {"tpe": 10, "gp": 10, "cmaes": 1}
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,18 @@ class Sampling:
         )
         self._live: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
-        self._listed = _listed(space)
+        self._left = _listed(space)
+        self._points = space.grid() if sampler == "grid" else iter(())
+
+    def blind(self, asked: int) -> int:
+        """How many of the next proposals depend on no result, so that waiting for any is vain.
+
+        Args:
+            asked: Trials that have been asked for.
+        """
+        if self._sampler not in STARTUP:
+            return sys.maxsize
+        return max(0, STARTUP[self._sampler] - asked)
 
     def learn(self, trial: "optuna.trial.FrozenTrial") -> None:
         """Take over a trial of the durable study, in the order of their numbers.
@@ -83,7 +98,7 @@ class Sampling:
         import optuna
 
         state = dict(trial.system_attrs.get(STATE_ATTRIBUTE, {}))
-        self._seen.add(_signature(trial.params))
+        self._use(trial.params)
         for _ in range(state.get("discarded", 0)):
             # Some samplers' random numbers depend on how many trials there are.
             failed = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
@@ -106,18 +121,15 @@ class Sampling:
     def ask(self, number: int) -> Proposal | None:
         """The next trial's proposal; None when a grid is used up."""
         if self._sampler == "grid":
-            points = (p for p in self._space.grid() if _signature(p) not in self._seen)
-            point = next(points, None)
+            point = next((p for p in self._points if _signature(p) not in self._seen), None)
             return None if point is None else self._keep(self._draw(number, 0, point))
-        left = self._left()
-        is_used_up = left is not None and not left
+        is_used_up = self._left is not None and not self._left
         for draw in range(0 if is_used_up else REDRAWS):
             proposal = self._draw(number, draw)
             if _signature(proposal.params) not in self._seen:
                 return self._keep(proposal, discarded=draw)
             self._forget(number)
-        chosen = left[derive_seed(self._seed, "left", number) % len(left)] if left else None
-        proposal = self._draw(number, REDRAWS, chosen)
+        proposal = self._draw(number, REDRAWS, self._one_left(number))
         return self._keep(proposal, discarded=0 if is_used_up else REDRAWS)
 
     def given(self, number: int, params: Mapping[str, Any]) -> Proposal:
@@ -142,15 +154,22 @@ class Sampling:
         values = trial.values if trial.value is not None else None
         self._mirror._storage.set_trial_state_values(live._trial_id, trial.state, values)
 
-    def _left(self) -> list[Mapping[str, Any]] | None:
-        """The settings of a small space that no trial has had; None if they cannot be listed."""
-        if self._listed is None:
+    def _use(self, params: Mapping[str, Any]) -> None:
+        """Remember that a setting has been tried."""
+        signature = _signature(params)
+        self._seen.add(signature)
+        if self._left is not None:
+            self._left.pop(signature, None)
+
+    def _one_left(self, number: int) -> Mapping[str, Any] | None:
+        """A setting of a small space that no trial has had; None if none is known."""
+        if not self._left:
             return None
-        return [point for point in self._listed if _signature(point) not in self._seen]
+        return list(self._left.values())[derive_seed(self._seed, "left", number) % len(self._left)]
 
     def _keep(self, proposal: Proposal, *, discarded: int = 0) -> Proposal:
         """A proposal as it is given out, with what a restarted driver must know."""
-        self._seen.add(_signature(proposal.params))
+        self._use(proposal.params)
         if not discarded:
             return proposal
         state = {**proposal.system_attrs.get(STATE_ATTRIBUTE, {}), "discarded": discarded}
@@ -198,9 +217,16 @@ class Sampling:
         if self._sampler == "tpe":
             # Joint model of the parameters that are in use together.
             has_conditions = any(p.when for p in self._space.parameters.values())
-            return samplers.TPESampler(seed=seed, multivariate=True, group=has_conditions)
+            return samplers.TPESampler(
+                seed=seed,
+                multivariate=True,
+                group=has_conditions,
+                n_startup_trials=STARTUP["tpe"],
+            )
         if self._sampler == "gp":
-            return samplers.GPSampler(seed=seed, independent_sampler=independent)
+            return samplers.GPSampler(
+                seed=seed, independent_sampler=independent, n_startup_trials=STARTUP["gp"]
+            )
         if self._sampler == "cmaes":
             return samplers.CmaEsSampler(seed=seed, independent_sampler=independent)
         if self._sampler == "qmc":
@@ -229,13 +255,15 @@ def _signature(params: Mapping[str, Any]) -> str:
     return json.dumps(rounded, sort_keys=True, default=str)
 
 
-def _listed(space: Space) -> list[dict[str, Any]] | None:
+def _listed(space: Space) -> dict[str, Mapping[str, Any]] | None:
     """Every setting of a small space; None for a large one, or one that cannot be counted."""
     try:
         settings = list(islice(space.grid(), MAX_LISTED + 1))
     except ValueError:
         return None
-    return settings if len(settings) <= MAX_LISTED else None
+    if len(settings) > MAX_LISTED:
+        return None
+    return {_signature(setting): setting for setting in settings}
 
 
 @contextmanager

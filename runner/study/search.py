@@ -2,14 +2,10 @@
 
 import json
 import logging
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,56 +19,24 @@ from runner.backends import (
     take_leases,
 )
 from runner.errors import ExperimentError
-from runner.experiment import (
-    ChoiceParameter,
-    Experiment,
-    FixedParameter,
-    IntParameter,
-    Space,
-    Store,
-)
-from runner.study.budget import Budget
+from runner.experiment import Experiment, Space, Store
 from runner.study.environment import provenance_tags
-from runner.study.feed import Rules, StudyFeed, require_success
+from runner.study.feed import StudyFeed, require_success
 from runner.study.identity import require_same
-from runner.study.listener import Listener, Silent
-from runner.study.logbook import Logbook, open_logbook
-from runner.study.pruning import make_pruner
+from runner.study.logbook import open_logbook
+from runner.study.opening import open_feed
+from runner.study.options import BackendName, Options
 from runner.study.record import StudyRecord
-from runner.study.sampling import Sampling
+from runner.study.signals import graceful_signals
 from runner.study.storage import JOURNAL, study_folder, study_lock
+from runner.study.wave_size import wave_rules
 from runner.tracking import RunStatus, StudyRun, Tracking, connect
-from runner.trial import Facts, Lease, objective_for
+from runner.trial import Facts, Lease, Objective, objective_for
 
 logger = logging.getLogger(__name__)
 
 # Content digest of every example, to name what changed.
 MANIFEST = "manifest.json"
-Say = Callable[[str], None]
-
-
-class BackendName(StrEnum):
-    """Where a search may run its jobs."""
-
-    LOCAL = "local"
-    INLINE = "inline"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a search is started.
-
-    Attributes:
-        new: Begin the next study under the same name.
-        backend: Where jobs run.
-        say: Takes one line of news for people.
-        listener: Hears what happens to the trials.
-    """
-
-    new: bool = False
-    backend: BackendName = BackendName.LOCAL
-    say: Say = logger.info
-    listener: Listener = field(default_factory=Silent)
 
 
 @dataclass
@@ -108,7 +72,7 @@ class Search:
         Raises:
             SearchStopped: If it cannot go on.
         """
-        with _graceful_signals(self.feed):
+        with graceful_signals(self.feed):
             self._backend.run(self.feed)
         self.record.set_attribute("seconds_used", round(self.feed.budget.used_s, 3))
         require_success(self.feed)
@@ -118,7 +82,8 @@ class Search:
         """What the parent run ends with."""
         if self.feed.failure is not None:
             return RunStatus.FAILED
-        is_left = any(trial.is_waiting for trial in self.record.trials())
+        # A trial that was asked for and never begun is not cut short.
+        is_left = any(trial.is_waiting and trial.attempt >= 0 for trial in self.record.trials())
         return RunStatus.KILLED if is_left else RunStatus.FINISHED
 
 
@@ -134,7 +99,6 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         TrackingUnreachable: If MLflow does not answer, at the start or at the end.
     """
     folder = study_folder(store.studies, experiment.name, new=options.new)
-    begun_at = time.time()
     with ExitStack() as stack:
         stack.enter_context(study_lock(folder))
         record = StudyRecord.open(folder, direction=experiment.direction)
@@ -144,7 +108,8 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
             require_same(experiment.name, known["experiment"], experiment.identity())
         pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
         connecting = pool.submit(connect, experiment.tracking.uri, store)
-        leases, backend = _start_backend(experiment, store, options, folder)
+        objective = objective_for(experiment, store)
+        leases, backend = _start_backend(experiment, objective, options, folder)
         stack.callback(leases.close)
         stack.callback(backend.close)
         for note in leases.notes:
@@ -154,7 +119,9 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         _settle_identity(record, experiment, facts)
         study_run, tracking = _open_run(connecting, experiment, record, facts)
         logbook = open_logbook(experiment, record, study_run)
-        feed = _open_feed(experiment, record, space, logbook, options.listener, begun_at)
+        slots = len(leases.leases)
+        waves = wave_rules(experiment, space, objective=objective, facts=facts, slots=slots)
+        feed = open_feed(experiment, record, space, logbook, waves, options)
         search = Search(
             experiment, folder, record, facts, leases.leases, study_run, tracking, feed, backend
         )
@@ -182,7 +149,7 @@ def _forget_unless_begun(record: StudyRecord) -> None:
 
 
 def _start_backend(
-    experiment: Experiment, store: Store, options: Options, folder: Path
+    experiment: Experiment, objective: Objective, options: Options, folder: Path
 ) -> tuple[Leases, Backend]:
     asked = experiment.search
     slots = None if asked.slots == "auto" else asked.slots
@@ -191,7 +158,6 @@ def _start_backend(
         slots = 1
     devices = available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
     leases = take_leases(devices, slots=slots, is_explicit=is_explicit)
-    objective = objective_for(experiment, store)
     if options.backend is BackendName.INLINE:
         return leases, InlineBackend(objective, leases.leases[0])
     return leases, LocalBackend(objective, leases.leases, logs=folder / "logs")
@@ -270,72 +236,3 @@ def _subject(experiment: Experiment, facts: Facts) -> dict[str, str]:
         "weights": experiment.model.weights,
         "data": str(facts.details["source"]),
     }
-
-
-def _open_feed(
-    experiment: Experiment,
-    record: StudyRecord,
-    space: Space,
-    logbook: Logbook,
-    listener: Listener,
-    begun_at: float,
-) -> StudyFeed:
-    asked = experiment.search
-    record.study.pruner = make_pruner(asked.pruner, longest_trial(experiment, space))
-    return StudyFeed(
-        record,
-        sampling=Sampling(
-            space, asked.sampler, seed=experiment.seed, direction=experiment.direction
-        ),
-        budget=Budget(
-            asked.trials, asked.time_s, float(record.attributes.get("seconds_used", 0.0))
-        ),
-        rules=Rules(
-            metric=experiment.metric,
-            pruner=asked.pruner,
-            seed=experiment.seed,
-            first=asked.first,
-            trial_time_s=asked.trial_time_s,
-            max_failures=asked.max_failures,
-            epochs_of=experiment.epochs,
-        ),
-        logbook=logbook,
-        listener=listener,
-        begun_at=begun_at,
-    )
-
-
-def longest_trial(experiment: Experiment, space: Space) -> int | None:
-    """Most epochs any trial of the space trains; None where only the user's code knows."""
-    if experiment.search.max_steps is not None:
-        return experiment.search.max_steps
-    match space.parameters.get("epochs"):
-        case IntParameter(_, int() as high):
-            return high
-        case ChoiceParameter(choices):
-            # An objective of one's own may call anything epochs, and not only numbers.
-            return max((choice for choice in choices if isinstance(choice, int)), default=None)
-        case FixedParameter(int() as value):
-            return value
-    return experiment.epochs({})
-
-
-@contextmanager
-def _graceful_signals(feed: StudyFeed) -> Iterator[None]:
-    """Ctrl-C or SIGTERM once asks the search to stop; again, it ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-
-    def handle(number: int, frame: object) -> None:
-        if feed.stop_reason:
-            raise KeyboardInterrupt
-        feed.stop(f"interrupted by {names[signal.Signals(number)]}")
-
-    before = {number: signal.signal(number, handle) for number in names}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

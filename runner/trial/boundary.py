@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from dataclasses import replace
 
 from runner.errors import DataError, TrialOutOfMemory
 from runner.trial.job import (
@@ -40,6 +41,9 @@ class _Remembering:
 def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> None:
     """Run a job so that each of its trials is ended exactly once, whatever is raised.
 
+    Where several trials were one computation, what is raised is nobody's own: those that had not
+    ended are lost, and the study runs each of them again by itself.
+
     Side effects: the traceback of a failure goes to the log of the process.
     """
     remembering = _Remembering(channel)
@@ -49,6 +53,9 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
     except Exception as error:
         logger.error("the trial failed", exc_info=True)
         ending = _ending_of(error)
+    if len(job.trials) > 1:
+        reason = f"a job of {len(job.trials)} trials failed: {ending.reason}"
+        ending = replace(ending, outcome=Outcome.LOST, reason=reason)
     for spec in job.trials:
         if spec.key not in remembering.ended:
             channel.end(spec.key, ending)

@@ -21,6 +21,7 @@ from tests.objectives import (
     CannotBeLoaded,
     SaysAfterTheEnd,
     Scripted,
+    Together,
 )
 
 Start = Callable[..., LocalBackend]
@@ -207,6 +208,46 @@ def test_cancelled_trial_that_leaves_does_not_doom_the_others_of_its_job(
     feed = Trials(folder, [long, long], cancel={0: Decision.STOP})
     start(grace_s=0.6).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.PRUNED, (1, 0): Outcome.COMPLETE}
+
+
+def test_trial_that_does_not_leave_takes_its_job_along_and_the_others_run_again(
+    start: Start, folder: Path
+) -> None:
+    done, hangs, other = {"epochs": 1}, {"act": "hang"}, {"epochs": 3}
+    feed = Trials(folder, [done, hangs, other], [done], cancel={1: Decision.TIME_OUT})
+    start(Together(), grace_s=0.3).run(feed)
+    assert feed.outcomes == {
+        (0, 0): Outcome.COMPLETE,
+        (1, 0): Outcome.TIMED_OUT,
+        (2, 0): Outcome.LOST,
+        (2, 1): Outcome.COMPLETE,
+        (3, 0): Outcome.COMPLETE,
+    }
+    assert "did not leave within 0.3 s" in feed.ending(2).reason
+
+
+def test_worker_killed_in_a_job_loses_those_of_its_trials_that_had_not_ended(
+    start: Start, folder: Path
+) -> None:
+    dying = {"epochs": 3, "act": "kill", "at": 2, "attempts": 1}
+    feed = Trials(folder, [{"epochs": 1}, dying, {"epochs": 3}])
+    start(Together()).run(feed)
+    assert feed.outcomes == {
+        (0, 0): Outcome.COMPLETE,
+        (1, 0): Outcome.LOST,
+        (2, 0): Outcome.LOST,
+        (1, 1): Outcome.COMPLETE,
+        (2, 1): Outcome.COMPLETE,
+    }
+
+
+def test_log_of_a_job_lies_with_its_first_trial_and_the_others_say_where(
+    start: Start, folder: Path
+) -> None:
+    start(Together()).run(Trials(folder, [{"act": "print"}, {"epochs": 1}]))
+    first, other = (folder / f"trial-{number}" / "log.txt" for number in range(2))
+    assert "printed by trial 0" in first.read_text()
+    assert other.read_text() == f"trained together with trial 0: see {first}\n"
 
 
 def test_report_after_the_end_is_answered_and_not_passed_on(start: Start, folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from runner.backends import Backend, InlineBackend, LocalBackend, NoJob, SimulatedBackend
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report, TrialSpec
-from tests.objectives import METRIC, ROOT, Scripted, ScriptedTimes
+from tests.objectives import METRIC, ROOT, Scripted, ScriptedTimes, Together
 
 SLOTS = {"inline": 1, "local": 2, "simulated": 2}
 
@@ -24,13 +24,26 @@ def backend(
     made.close()
 
 
-def make_backend(name: str, logs: Path) -> Backend:
+@pytest.fixture(scope="module", params=list(SLOTS))
+def joint_backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backend]:
+    """One that trains the trials of a job in step; the simulated one always does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        made = make_backend(request.param, tmp_path_factory.mktemp("logs"), Together())
+    yield made
+    made.close()
+
+
+def make_backend(name: str, logs: Path, objective: Scripted | None = None) -> Backend:
+    objective = objective or Scripted()
     if name == "inline":
-        return InlineBackend(Scripted())
+        return InlineBackend(objective)
     if name == "simulated":
         return SimulatedBackend(ScriptedTimes(), slots=SLOTS[name])
     leases = [Lease(slot=number) for number in range(SLOTS[name])]
-    return LocalBackend(Scripted(), leases, logs=logs)
+    return LocalBackend(objective, leases, logs=logs)
 
 
 class RecordedFeed:
@@ -49,6 +62,7 @@ class RecordedFeed:
         self._cancel = cancel or {}
         self._stop_after = stop_after
         self.running: set[Attempt] = set()
+        self.order: list[tuple[int, int]] = []
         self.busy_slots: dict[int, set[Attempt]] = {}
         self.most_at_once = 0
         self.reports: dict[Attempt, list[Report]] = {}
@@ -72,6 +86,7 @@ class RecordedFeed:
     def report(self, key: Attempt, report: Report) -> Decision:
         assert key in self.running, "a report of an attempt that is not running"
         self.reports.setdefault(key, []).append(report)
+        self.order.append((key.trial, report.step))
         return self._answers.get((key.trial, report.step), Decision.CONTINUE)
 
     def end(self, key: Attempt, ending: Ending) -> None:
@@ -197,6 +212,57 @@ def test_job_of_several_trials_ends_each_of_them_on_one_lease(backend: Backend, 
     backend.run(feed)
     assert feed.outcomes == {0: Outcome.PRUNED, 1: Outcome.COMPLETE, 2: Outcome.COMPLETE}
     assert feed.steps(1) == [1, 2, 3]
+
+
+def test_job_trained_in_step_has_each_trial_reported_pruned_and_ended_as_its_own(
+    joint_backend: Backend, job: Make
+) -> None:
+    three = job((0, {"epochs": 2}), (1, {"epochs": 3, "value": 0.1}), (2, {"epochs": 4}))
+    feed = RecordedFeed([three, job((3, {}))], answers={(2, 2): Decision.STOP})
+    joint_backend.run(feed)
+    together = [(trial, step) for trial, step in feed.order if trial < 3]
+    assert together == [(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (1, 3)]
+    assert feed.outcomes == {
+        0: Outcome.COMPLETE,
+        1: Outcome.COMPLETE,
+        2: Outcome.PRUNED,
+        3: Outcome.COMPLETE,
+    }
+    assert feed.endings[Attempt(1, 0)].value == 0.12
+    ends = [key.trial for key in feed.endings if key.trial < 3]
+    assert ends[-1] == 1
+
+
+def test_cancellation_of_one_trial_of_a_job_leaves_the_others_alone(
+    joint_backend: Backend, job: Make
+) -> None:
+    both = job((0, {"epochs": 3, "epoch_s": 0.4}), (1, {"epochs": 3, "epoch_s": 0.4}))
+    feed = RecordedFeed([both], cancel={0: Decision.PAUSE})
+    joint_backend.run(feed)
+    assert feed.outcomes == {0: Outcome.PAUSED, 1: Outcome.COMPLETE}
+    assert feed.steps(0) == [1]
+    assert feed.steps(1) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("act", ["raise", "out of memory"])
+def test_exception_of_a_whole_job_loses_the_trials_that_had_not_ended_and_says_why(
+    joint_backend: Backend, job: Make, act: str
+) -> None:
+    if isinstance(joint_backend, SimulatedBackend):
+        pytest.skip("a script has no job that could raise")
+    three = job((0, {"epochs": 1}), (1, {"epochs": 3}), (2, {"epochs": 3, "act": act, "at": 2}))
+    feed = RecordedFeed([three, job((3, {}))])
+    joint_backend.run(feed)
+    assert feed.outcomes == {
+        0: Outcome.COMPLETE,
+        1: Outcome.LOST,
+        2: Outcome.LOST,
+        3: Outcome.COMPLETE,
+    }
+    lost = feed.endings[Attempt(1, 0)]
+    assert lost.reason.startswith("a job of 3 trials failed: ")
+    assert "tests/objectives.py" in lost.traceback
+    assert lost.value is None
 
 
 def test_feed_that_stops_early_leaves_the_rest_undone(backend: Backend, job: Make) -> None:

@@ -19,6 +19,7 @@ from runner.study.feed import Rules
 from runner.study.logbook import Logbook
 from runner.study.pruning import make_pruner
 from runner.study.sampling import Sampling
+from runner.study.waves import WaveRules
 from runner.tracking import RunStatus, StudyRun, Tracking, TrialRun, connect, read_trials
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report, TrialSpec
 from tests.objectives import METRIC, Scripted, ScriptedTimes
@@ -114,6 +115,7 @@ def _open(
     begun_at: float = 0.0,
     listener: Listener | None = None,
     logbook_type: type[Logbook] = Logbook,
+    waves: WaveRules | None = None,
 ) -> Opened:
     record = StudyRecord.open(folder, direction="maximize")
     record.study.pruner = make_pruner(pruner, 9)
@@ -140,6 +142,7 @@ def _open(
             trial_time_s=trial_time_s,
             max_failures=max_failures,
             epochs_of=lambda params: int(params.get("epochs", 1)),
+            waves=waves or WaveRules(),
         ),
         logbook=logbook,
         listener=listener or Silent(),
@@ -179,7 +182,7 @@ def searching(tracking: Tracking, tmp_path: Path) -> Searching:
 
     @contextmanager
     def open_one(space: Space = SPACE, **settings: Any) -> Iterator[Opened]:
-        folder = tmp_path / "studies" / "cats" / "1"
+        folder = tmp_path / "studies" / settings.pop("name", "cats") / "1"
         settings["begun_at"] = time.time()
         with study_lock(folder):
             if between := settings.pop("between", None):

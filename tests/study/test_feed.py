@@ -354,7 +354,7 @@ GRID: Any = Space({"epochs": FixedParameter(1), "value": ChoiceParameter((0.1, 0
 def test_grid_that_is_used_up_ends_the_search_and_says_so(
     searching: Searching, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "runner.study.feed")
+    caplog.set_level("INFO", "runner.study.waves")
     with searching(GRID, sampler="grid", trials=9) as opened:
         opened.simulate(slots=3)
         assert opened.outcomes == ["complete"] * 2

@@ -3,8 +3,7 @@
 import pytest
 
 from runner.experiment import Experiment
-from runner.study import plan_lines
-from runner.study.search import longest_trial
+from runner.study import longest_trial, plan_lines
 
 
 def test_plan_lines_hold_the_notes_that_a_search_begins_with():

@@ -1,0 +1,197 @@
+"""Waves: trials are asked for several at once, wait in a queue, and leave it as jobs of kin.
+
+Within a wave the cheap trials run first: the sampler hears of none of them before the wave was
+asked, so their order costs it nothing.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.study.budget import Budget
+from runner.study.inbox import Enqueue
+from runner.study.record import Asked, StudyRecord, TrialRecord
+from runner.study.sampling import Proposal, Sampling
+from runner.trial import Hint, derive_seed
+
+logger = logging.getLogger(__name__)
+
+HintOf = Callable[[Mapping[str, Any]], Hint]
+
+
+def _no_hint(params: Mapping[str, Any]) -> Hint:
+    return Hint()
+
+
+@dataclass(frozen=True)
+class WaveRules:
+    """How trials are asked for and put together.
+
+    Attributes:
+        size: How many are asked for at once.
+        free_size: How many at most where no proposal depends on a result anyway.
+        fuse: Most trials of one job.
+        slots: Jobs that run at once; trials of kin are shared out among those that are free.
+        hint_of: What a trial with given parameters will be like.
+    """
+
+    size: int = 1
+    free_size: int = 1
+    fuse: int = 1
+    slots: int = 1
+    hint_of: HintOf = _no_hint
+
+
+@dataclass(frozen=True, order=True)
+class _Waiting:
+    """A trial in the queue; what sorts first runs first.
+
+    Attributes:
+        turn: 0 for one that has been begun before, 1 for one that a person gave, 2 otherwise.
+        wave: Number of the first trial of its wave.
+        cost: Its expected work beside that of the others of its wave.
+        number: Its own.
+        kin: What it can be trained together with; None: alone.
+    """
+
+    turn: int
+    wave: int
+    cost: float
+    number: int
+    kin: str | None = field(compare=False)
+
+
+class Waves:
+    """The queue of a study: what has been asked and not begun, and what is to be run again.
+
+    Args:
+        record: The study; every trial of a wave is written to it before one of them begins.
+        sampling: Proposes the trials that nobody gave.
+        rules: Sizes of waves and jobs.
+        seed: The study's.
+        first: Known-good settings, asked before all others.
+    """
+
+    def __init__(
+        self,
+        record: StudyRecord,
+        *,
+        sampling: Sampling,
+        rules: WaveRules,
+        seed: int,
+        first: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self._record = record
+        self._sampling = sampling
+        self._rules = rules
+        self._seed = seed
+        self._is_exhausted = False
+        trials = record.trials()
+        self._taken = {trial.origin for trial in trials}
+        self._first = [(f"first:{index}", params) for index, params in enumerate(first)]
+        self._enqueued: list[Enqueue] = []
+        self._alone: set[int] = set()
+        self._cut_short = _cut_short(trials)
+        self._queue = sorted(self._waiting(trial) for trial in trials if trial.is_waiting)
+
+    def enqueue(self, wish: Enqueue) -> None:
+        """A person's setting; it is asked for next, ahead of what already waits."""
+        if all(known.id != wish.id for known in self._enqueued):
+            self._enqueued.append(wish)
+
+    def has_taken(self, wish: Enqueue) -> bool:
+        """Whether a person's setting has become a trial of the study."""
+        return f"enqueued:{wish.id}" in self._taken
+
+    def again(self, trial: TrialRecord, *, is_alone: bool) -> None:
+        """Put a lost trial back: it runs next, by itself if others may have been its doom."""
+        if is_alone:
+            self._alone.add(trial.number)
+        self._queue = sorted([*self._queue, self._waiting(trial)])
+
+    def next_job(self, *, budget: Budget, busy: int) -> list[int]:
+        """The trials of the next job; none if there are no more.
+
+        Args:
+            budget: Bounds how many trials are asked for.
+            busy: Slots that are running a job.
+        """
+        self._ask_what_is_due(budget)
+        if not self._queue:
+            return []
+        job = [self._queue[0]]
+        if (shared := job[0].kin) is not None:
+            kin = [waiting for waiting in self._queue if waiting.kin == shared]
+            free = max(1, self._rules.slots - busy)
+            job = kin[: min(self._rules.fuse, -(-len(kin) // free))]
+        self._queue = [waiting for waiting in self._queue if waiting not in job]
+        return [waiting.number for waiting in job]
+
+    def _ask_what_is_due(self, budget: Budget) -> None:
+        count = self._record.count
+        if self._cut_short is not None:
+            wave, self._cut_short = self._cut_short, None
+            self._ask(wave, budget)
+        while self._queue and self._enqueued and budget.room(self._record.count):
+            self._ask((self._record.count, 1), budget)
+        if not self._queue:
+            self._ask((count, self._size(count)), budget)
+
+    def _size(self, asked: int) -> int:
+        """How many trials to ask for when none waits."""
+        return max(self._rules.size, min(self._sampling.blind(asked), self._rules.free_size))
+
+    def _ask(self, wave: tuple[int, int], budget: Budget) -> None:
+        """Ask for a wave, or for what a kill has left of one.
+
+        Args:
+            wave: The number of its first trial, and how many it has.
+            budget: Cuts it.
+        """
+        begin = self._record.count
+        size = min(sum(wave) - begin, budget.room(begin))
+        wave = (wave[0], begin + size - wave[0])
+        asked: list[Asked] = []
+        for number in range(begin, begin + size):
+            origin, proposal = self._propose(number)
+            if proposal is None:
+                self._say_exhausted()
+                break
+            self._taken.add(origin)
+            seed = derive_seed(self._seed, "trial", number)
+            asked.append(Asked(proposal, origin, seed, wave))
+        numbers = self._record.add_all(asked)
+        new = [self._waiting(self._record.trial(number)) for number in numbers]
+        self._queue = sorted([*self._queue, *new])
+
+    def _propose(self, number: int) -> tuple[str, Proposal | None]:
+        for origin, params in self._first:
+            if origin not in self._taken:
+                return origin, self._sampling.given(number, params)
+        if self._enqueued:
+            wish = self._enqueued.pop(0)
+            return f"enqueued:{wish.id}", self._sampling.given(number, wish.params)
+        return "sampler", self._sampling.ask(number)
+
+    def _waiting(self, trial: TrialRecord) -> _Waiting:
+        hint = self._rules.hint_of(trial.params)
+        kin = None if trial.number in self._alone else hint.kin
+        if trial.attempt >= 0:
+            return _Waiting(0, 0, 0.0, trial.number, kin)
+        if trial.origin != "sampler":
+            return _Waiting(1, 0, 0.0, trial.number, kin)
+        return _Waiting(2, trial.wave[0], hint.cost, trial.number, kin)
+
+    def _say_exhausted(self) -> None:
+        if not self._is_exhausted:
+            logger.info("every setting of the grid has been tried")
+        self._is_exhausted = True
+
+
+def _cut_short(trials: Sequence[TrialRecord]) -> tuple[int, int] | None:
+    """The last wave, if a kill kept some of its trials from being written."""
+    if not trials:
+        return None
+    begin, size = trials[-1].wave
+    return (begin, size) if begin + size > len(trials) else None
