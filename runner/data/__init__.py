@@ -6,7 +6,18 @@ data; the names that work on tensors bring torch in when they are first used.
 
 from typing import TYPE_CHECKING, Any
 
-from runner.data.cache import CacheEntry, cache_entries, prune_cache
+from runner.data.cache import (
+    ABANDONED_S,
+    FEATURES,
+    UNFINISHED,
+    CacheEntry,
+    cache_entries,
+    entry_path,
+    mark_used,
+    prune_cache,
+    remove_entry,
+    unfinished_entries,
+)
 from runner.data.cleaning import Cleaning, clean
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Label, Labelled, Part, Source, Text, TextSource
@@ -26,8 +37,11 @@ if TYPE_CHECKING:
     from runner.data.transform import Transform, eval_batch
 
 __all__ = [
+    "ABANDONED_S",
     "AUGMENTATIONS",
+    "FEATURES",
     "INTERPOLATIONS",
+    "UNFINISHED",
     "CacheEntry",
     "Cleaning",
     "DataSettingError",
@@ -48,17 +62,21 @@ __all__ = [
     "data_fingerprint",
     "decoded",
     "describe_change",
+    "entry_path",
     "eval_batch",
     "length_batches",
     "load_pixels",
     "make_split",
     "manifest_of",
+    "mark_used",
     "open_source",
     "prune_cache",
     "random_draws",
     "read_table",
+    "remove_entry",
     "tokenize_texts",
     "train_batch",
+    "unfinished_entries",
 ]
 
 

@@ -3,6 +3,7 @@
 Layout:
     cache/<kind>/<key>.<suffix>     one entry; written as .tmp-* beside it, then renamed
     cache/<kind>/<key>/             one entry too, with all that is in the folder
+    cache/<kind>/.tmp-*             a file, or a folder, that somebody is still writing
 """
 
 import contextlib
@@ -19,8 +20,11 @@ from typing import BinaryIO
 
 PIXELS = "pixels"
 SCANS = "scans"
-_UNFINISHED = ".tmp-"
-_ABANDONED_S = 3600  # a temporary file this old has no writer any more
+FEATURES = "features"  # written by the room `reuse`
+UNFINISHED = ".tmp-"
+ABANDONED_S = (
+    3600.0  # what is unfinished and was not written to for so long has no writer any more
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Side effects: makes the folder; two writers of one path are both fine, the last one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+    handle, unfinished = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -83,13 +87,26 @@ def write_whole(path: Path, content: bytes) -> bool:
     return True
 
 
-def cache_entries(cache: Path) -> list[CacheEntry]:
-    """Every entry of the cache, the least recently used first."""
+def cache_entries(cache: Path, *, kind: str = "*") -> list[CacheEntry]:
+    """Every finished entry of the cache, or of one kind; the least recently used first."""
     entries = []
-    for path in cache.glob("*/*"):
+    for path in cache.glob(f"{kind}/*"):
         if not path.name.startswith("."):
             with contextlib.suppress(FileNotFoundError):
                 entries.append(_entry(path))
+    return _oldest_first(entries)
+
+
+def unfinished_entries(cache: Path, *, kind: str = "*") -> list[CacheEntry]:
+    """What is being written, or was left half written; the longest untouched first."""
+    entries = []
+    for path in cache.glob(f"{kind}/{UNFINISHED}*"):
+        with contextlib.suppress(FileNotFoundError):
+            entries.append(_entry(path))
+    return _oldest_first(entries)
+
+
+def _oldest_first(entries: list[CacheEntry]) -> list[CacheEntry]:
     return sorted(entries, key=lambda entry: (entry.last_used, entry.path))
 
 
@@ -107,25 +124,25 @@ def prune_cache(cache: Path, *, keep_bytes: int) -> list[CacheEntry]:
     """Remove the least recently used entries until at most `keep_bytes` are left.
 
     Returns:
-        The entries removed. Unfinished files older than an hour go too, uncounted.
+        The entries removed. What is unfinished and untouched for an hour goes too, uncounted.
     """
-    for unfinished in cache.glob(f"*/{_UNFINISHED}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - unfinished.stat().st_mtime > _ABANDONED_S:
-                unfinished.unlink()
+    for unfinished in unfinished_entries(cache):
+        if time.time() - unfinished.last_used > ABANDONED_S:
+            remove_entry(unfinished)
     entries, removed = cache_entries(cache), []
     total = sum(entry.bytes for entry in entries)
     for entry in entries:
         if total <= keep_bytes:
             break
-        _remove(entry.path)
+        remove_entry(entry)
         total -= entry.bytes
         removed.append(entry)
     return removed
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+def remove_entry(entry: CacheEntry) -> None:
+    """Delete an entry; no error if it has gone already."""
+    if entry.path.is_dir() and not entry.path.is_symlink():
+        shutil.rmtree(entry.path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        entry.path.unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""The size budget of the store: what goes when something new needs room."""
+
+import time
+from pathlib import Path
+
+from runner.data import (
+    ABANDONED_S,
+    UNFINISHED,
+    CacheEntry,
+    cache_entries,
+    remove_entry,
+    unfinished_entries,
+)
+from runner.reuse.boot import boot_name, machine_name
+from runner.reuse.disk import does_lock, lock_file
+from runner.reuse.errors import TooLarge
+
+# In a folder of unfinished sets: locked, shared, by everybody who works on them.
+MEMBERS = "members"
+LOCK_SUFFIX = ".lock"
+
+
+def working_folder(store: Path, digest: str) -> Path:
+    """Where sets are made: another place after another start of the machine."""
+    return store / f"{UNFINISHED}{boot_name()}-{digest}"
+
+
+def make_room(store: Path, *, new_bytes: int, limit_bytes: int) -> None:
+    """Remove the least recently used until `new_bytes` more fit; call it under the store's lock.
+
+    What is being made is never removed. What is open elsewhere may be: its map stays valid.
+
+    Args:
+        store: The folder of features.
+        new_bytes: What is to be made; 0 only brings the store back to its limit.
+        limit_bytes: For everything in the folder.
+    Raises:
+        TooLarge: If what others are making now leaves too little.
+        OSError: If the folder cannot be read.
+    """
+    busy_bytes, idle = 0, cache_entries(store.parent, kind=store.name)
+    for entry in unfinished_entries(store.parent, kind=store.name):
+        if _is_worthless(entry):
+            remove_entry(entry)
+        elif _is_busy(entry):
+            busy_bytes += entry.bytes
+        else:
+            idle.append(entry)
+    room = limit_bytes - busy_bytes - new_bytes
+    if room < 0 and new_bytes > 0:
+        raise TooLarge(new_bytes, max(0, limit_bytes - busy_bytes))
+    used = sum(entry.bytes for entry in idle)
+    for entry in sorted(idle, key=lambda entry: (entry.last_used, entry.path)):
+        if used <= room:
+            break
+        remove_entry(entry)
+        used -= entry.bytes
+
+
+def _is_worthless(entry: CacheEntry) -> bool:
+    """Whether nobody is working in an unfinished folder, nor could go on with what is in it."""
+    if _is_of(entry, boot_name()):
+        return not _has_members(entry) and not any(map(_is_set, entry.path.glob("*")))
+    if _is_of(entry, machine_name()):
+        return True  # of an earlier start, and perhaps not all of it reached the disk
+    return time.time() - entry.last_used > ABANDONED_S
+
+
+def _is_busy(entry: CacheEntry) -> bool:
+    """Whether somebody may be working in an unfinished folder: here, or on another machine."""
+    return not _is_of(entry, boot_name()) or _has_members(entry)
+
+
+def _has_members(entry: CacheEntry) -> bool:
+    members = entry.path / MEMBERS
+    if not members.exists():
+        return False
+    with lock_file(members) as file:
+        return not does_lock(file)
+
+
+def _is_set(path: Path) -> bool:
+    return path.name != MEMBERS and path.suffix != LOCK_SUFFIX
+
+
+def _is_of(entry: CacheEntry, name: str) -> bool:
+    return entry.path.name.startswith(f"{UNFINISHED}{name}-")
