@@ -209,13 +209,21 @@ def _run(
 ) -> None:
     tensors = stand_ins(model)
     tokens = torch.zeros(2, _TOKENS, dtype=torch.int64, device="meta")
+    with without_padding_number(model), evaluating(model), watch(tensors):
+        functional_call(model, tensors, (), {"input_ids": tokens}, tie_weights=False)
+
+
+@contextmanager
+def without_padding_number(model: nn.Module) -> Iterator[None]:
+    """Lets a text model run without values: for a while it has no number of the padding token.
+
+    transformers looks for padding in a text that comes without a mask, and needs values to.
+    """
     config: Any = model.config
     padding = config.pad_token_id
-    # transformers looks for padding in a text that comes without a mask: values are needed.
     # Set past the configuration's own check, which knows models that need the number.
     object.__setattr__(config, "pad_token_id", None)
     try:
-        with evaluating(model), watch(tensors):
-            functional_call(model, tensors, (), {"input_ids": tokens}, tie_weights=False)
+        yield
     finally:
         object.__setattr__(config, "pad_token_id", padding)

@@ -24,15 +24,24 @@ def text_logits(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         and 0 for all others.
     Shapes: B texts, T tokens, W words, C outputs.
     """
+    logits: Tensor = model(**text_inputs(model, batch)).logits
+    return scores_of(logits, batch)
+
+
+def text_inputs(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What of a batch of texts the model takes, by name."""
     taken = inspect.signature(model.forward).parameters
     config: Any = model.config
     has_types = getattr(config, "type_vocab_size", 2) > 1
-    inputs = {
+    return {
         name: batch[name]
         for name in _INPUTS
         if name in batch and name in taken and (has_types or name != "token_type_ids")
     }
-    logits: Tensor = model(**inputs).logits
+
+
+def scores_of(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """The scores a batch asks for: the model's, or where words are tagged those of the words."""
     return _of_words(logits, batch[WORD_POSITIONS]) if WORD_POSITIONS in batch else logits
 
 
