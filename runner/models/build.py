@@ -12,14 +12,12 @@ from torch import nn
 from runner.errors import TrialFailed
 from runner.models.catalogue import canonical_name
 from runner.models.groups import head_parameters
+from runner.models.heads import start_small
 from runner.models.matching import load_onto
 from runner.models.weights import Weights
 
 _UNKNOWN_ARGUMENT = re.compile(r"unexpected keyword argument(?:\(s\):)? \[?'(\w+)'")
 # What the recipe calls its regularisers -> what timm's constructors call them.
-# Of a fresh head's weights; timm's vision transformers use 0.02, DeiT's and MAE's recipes 0.01 or
-# less for fine-tuning.
-HEAD_STD = 0.01
 REGULARISERS = {"dropout": "drop_rate", "drop_path": "drop_path_rate"}
 
 
@@ -54,26 +52,11 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = create(name, num_classes=num_classes, arguments={**arguments, **regularisers})
-        if weights is not None:
-            _start_small(model)
     if weights is not None:
-        load_onto(model, weights.state, head=head_parameters(model))
+        head = head_parameters(model)
+        start_small({name: model.get_parameter(name) for name in head}, seed=seed)
+        load_onto(model, weights.state, head=head)
     return model.train()
-
-
-def _start_small(model: nn.Module) -> None:
-    """Give the fresh head of a pretrained model small weights and no bias.
-
-    Some of timm's own initialisations scale with the number of classes: EfficientNet's head for
-    two classes starts with logits of about +-10, which a few epochs cannot take back
-    (docs/benchmarks.md). They are meant for training from scratch with a thousand classes.
-    """
-    parameters = dict(model.named_parameters())
-    for name in head_parameters(model):
-        if parameters[name].ndim > 1:
-            nn.init.trunc_normal_(parameters[name], std=HEAD_STD)
-        else:
-            nn.init.zeros_(parameters[name])
 
 
 def expected_model(name: str, *, num_classes: int, arguments: Mapping[str, Any]) -> nn.Module:

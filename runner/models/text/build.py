@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from runner.errors import TrialFailed, WeightsUnavailable
 from runner.experiment import LabelKind
-from runner.models.build import HEAD_STD
+from runner.models.heads import start_small
 from runner.models.matching import counted
 from runner.models.text.configuration import model_type_of, text_config
 from runner.models.text.families import misfit
@@ -74,7 +74,7 @@ def build_text_model(
         if weights is None:
             model = _create(files, config, kind)
         else:
-            model = _pretrained(_create_class(config, kind), config, weights)
+            model = _pretrained(_create_class(config, kind), config, weights, seed=seed)
     _set_dropout(model, dropout, name=files.name)
     model.train()
     return model
@@ -124,7 +124,7 @@ def _create(files: TextFiles, config: PreTrainedConfig, kind: LabelKind) -> PreT
 
 
 def _pretrained(
-    kind: type[PreTrainedModel], config: PreTrainedConfig, weights: Weights
+    kind: type[PreTrainedModel], config: PreTrainedConfig, weights: Weights, *, seed: int
 ) -> PreTrainedModel:
     """The model with its file's tensors, by transformers' own rules for older names."""
     # Copies: transformers uses the very tensors it is given, and trials share these.
@@ -146,8 +146,7 @@ def _pretrained(
     _require_fit(model, fresh, reshaped, _left_over(model, weights, found["unexpected_keys"]))
     name, layer = output_layer(model)
     if f"{name}.weight" in fresh:
-        nn.init.trunc_normal_(layer.weight, std=HEAD_STD)
-        nn.init.zeros_(layer.bias)
+        start_small({"weight": layer.weight, "bias": layer.bias}, seed=seed)
     return model
 
 
