@@ -1,8 +1,8 @@
 """timm's image models and transformers' text encoders behind one face.
 
-Names, weights, input, layer groups, freezing and adapters. Importing this room imports torch and
-timm (about ten seconds): workers do, the driver does not. transformers and peft are imported when
-a text model or an adapter is first asked for.
+Names, weights, input, layer groups, freezing, cuts and adapters. Importing this room imports torch
+and timm (about ten seconds): workers do, the driver does not. transformers and peft are imported
+when a text model or an adapter is first asked for.
 """
 
 from importlib import import_module
@@ -15,8 +15,11 @@ from runner.models.adapters.targets import adapter_problems
 from runner.models.build import build_model, expected_model, has_regulariser
 from runner.models.catalogue import canonical_name
 from runner.models.checks import ModelProblem, check_model
+from runner.models.cutting.points import cut_points, cut_shapes, run_prefix, run_suffix
+from runner.models.cutting.splitting import CutShape
 from runner.models.freezing import freeze, keep_frozen_in_eval
 from runner.models.groups import FreezeDepth, LayerGroups, layer_groups
+from runner.models.heads import HeadStart, head_start
 from runner.models.input_spec import (
     InputSpec,
     arguments_for_size,
@@ -46,7 +49,9 @@ _HEAVY = {
 }
 
 __all__ = [
+    "CutShape",
     "FreezeDepth",
+    "HeadStart",
     "InputSpec",
     "LayerGroups",
     "ModelProblem",
@@ -61,11 +66,14 @@ __all__ = [
     "canonical_name",
     "check_model",
     "check_text_model",
+    "cut_points",
+    "cut_shapes",
     "expected_model",
     "expected_text_model",
     "fingerprint",
     "freeze",
     "has_regulariser",
+    "head_start",
     "input_spec",
     "keep_frozen_in_eval",
     "layer_groups",
@@ -75,6 +83,8 @@ __all__ = [
     "load_weights",
     "merged_model",
     "plain_architecture",
+    "run_prefix",
+    "run_suffix",
     "save_adapter",
     "text_files",
     "text_limit",
