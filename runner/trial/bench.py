@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from runner import data, models
+from runner import data, models, reuse
 from runner.experiment import Experiment, Recipe, Store
 from runner.experiment import Modality as ModalityName
 from runner.tasks import PADDING, Predictions, Task, gather, make_task
@@ -30,11 +31,13 @@ class Part:
         inputs: The prepared examples.
         targets: As the task encodes them, the first dimension counting examples.
         ids: The examples' ids.
+        digest: Of the examples' contents, in their order.
     """
 
     inputs: Inputs
     targets: Tensor
     ids: tuple[str, ...]
+    digest: str
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -125,6 +128,12 @@ class Bench:
         """The validation part."""
         return self._part(self.split.validation)
 
+    @cached_property
+    def features(self) -> reuse.FeatureStore:
+        """Outputs of frozen layers, shared by the workers of this machine."""
+        limit_bytes = int(self.experiment.reuse.gib * 2**30)
+        return reuse.FeatureStore(self.store.cache, limit_bytes=limit_bytes)
+
     def test(self) -> Part:
         """The test part: for promotion alone, never loaded while searching."""
         return self._part(self.split.test)
@@ -199,7 +208,8 @@ class Bench:
         examples = [self.source.examples[index] for index in indices]
         targets = self.task.encode([example.label for example in examples])
         ids = tuple(example.id for example in examples)
-        return Part(self.modality.inputs(indices), targets, ids)
+        digest = sha256("\n".join(example.digest for example in examples).encode()).hexdigest()
+        return Part(self.modality.inputs(indices), targets, ids, digest)
 
 
 def targets_of(targets: Tensor, batch: Batch) -> Tensor:

@@ -53,10 +53,11 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
             bench, recipe, spec, lease, goal_of(bench.experiment), micro_batch=micro_batch
         )
         running.append(training)
-        # Read again for each attempt: a failed one may have changed the loaded state in place.
-        if (state := load_checkpoint(folder)) is not None:
-            training.restore(state)
         try:
+            training.prepare(channel)
+            # Read again for each attempt: a failed one may have changed the loaded state in place.
+            if (state := load_checkpoint(folder)) is not None:
+                training.restore(state)
             training.run(channel)
         except Leave as leave:
             return leave.decision
@@ -68,6 +69,7 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
     notes = {
         "freeze_depth": training.built.depth,
         "precision": str(training.numerics.dtype).removeprefix("torch."),
+        "reuse": training.route.note,
         "channels_last": training.numerics.memory_format is torch.channels_last,
     }
     return _ending(training.state, decision.outcome, lease, folder, notes)

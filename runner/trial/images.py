@@ -1,12 +1,13 @@
 """Images: squares from the decoded store, and timm's models."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -60,6 +61,10 @@ class ImageInputs:
             draws=draws,
         )
         return {PIXELS: images}
+
+    def beside(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
+        """Nothing; see `Inputs.beside`."""
+        return {}
 
     def _draws(self, chosen: Tensor, views: int | None, moment: Moment) -> Tensor:
         """What decides the views of these images: new numbers, or those of this epoch's view."""
@@ -202,6 +207,15 @@ class ImageModality:
     def fingerprints(self) -> Mapping[str, str]:
         """None: a model's preprocessing is part of the version of timm."""
         return {}
+
+    def preparation(self, recipe: Recipe) -> Mapping[str, Any]:
+        """The transform, and what timm calls a model's arguments; see `Modality.preparation`."""
+        return {
+            "transform": asdict(self.transform),
+            "flip": self.flip,
+            "arguments": self.arguments,
+            "timm": timm.__version__,
+        }
 
     def notes(self) -> Iterator[str]:
         """Which images cannot be read."""

@@ -59,6 +59,10 @@ class Inputs(Protocol):
         """A batch as it is evaluated, without any randomness."""
         ...
 
+    def beside(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
+        """What later layers need beside the outputs of earlier ones: the masks of texts."""
+        ...
+
 
 class Modality(Protocol):
     """Examples of one kind, and the models that take them. Loads on first use, changes nothing."""
@@ -99,6 +103,10 @@ class Modality(Protocol):
 
     def fingerprints(self) -> Mapping[str, str]:
         """What else, beside data, split and weights, makes a study another one, by name."""
+        ...
+
+    def preparation(self, recipe: Recipe) -> Mapping[str, Any]:
+        """All that decides a batch but the examples and the random view, as JSON values."""
         ...
 
     def notes(self) -> Iterator[str]:

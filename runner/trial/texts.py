@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,10 @@ class TextInputs:
             name: torch.from_numpy(array).to(device, non_blocking=True)
             for name, array in arrays.items()
         }
+
+    def beside(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
+        """The whole batch of tokens, which has the masks; see `Inputs.beside`."""
+        return self.eval_batch(chosen, recipe, device=device)
 
 
 @dataclass
@@ -185,6 +190,18 @@ class TextModality:
             content = (self.files.folder / "config.json").read_bytes()
             found["configuration"] = hashlib.sha256(content).hexdigest()
         return found
+
+    def preparation(self, recipe: Recipe) -> Mapping[str, Any]:
+        """Tokenizer, cleaning and the length of texts; see `Modality.preparation`."""
+        settings = self.experiment.data
+        assert isinstance(settings, TextDataSettings)  # the first pass has checked it
+        return {
+            **self.fingerprints(),
+            "cleaning": settings.cleaning.model_dump(),
+            "max_length": recipe.max_length or self.limit,
+            "arguments": self.experiment.model.arguments,
+            "transformers": version("transformers"),
+        }
 
     def notes(self) -> Iterator[str]:
         """Which texts are left out, and how many are cut."""

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from runner.trial.progress import (
     rate_factor,
     require_finite,
 )
+from runner.trial.route import Route, choose_route, plain_route
 from runner.trial.seeding import derive_seed, seed_everything
 from runner.trial.stepping import Stepper
 
@@ -65,6 +67,7 @@ class Training:
     goal: Goal
     micro_batch: int
     state: TrainingState = field(init=False)
+    route: Route = field(init=False)
 
     def __post_init__(self) -> None:
         recipe = self.recipe
@@ -98,6 +101,30 @@ class Training:
         classes = len(self.bench.task.classes)
         self.mixup = MixUp(alpha=recipe.mixup, num_classes=classes) if recipe.mixup > 0 else None
         self.state = TrainingState(0, {}, {}, micro_batch=self.micro_batch)
+        self.route = plain_route(self.bench, self.numerics, why="not yet chosen")
+
+    def prepare(self, channel: Channel) -> None:
+        """Choose how to compute; makes features that no trial has made before.
+
+        Before anything is trained or restored: features are those of the pretrained weights.
+
+        Raises:
+            Leave: If the study wants the trial to leave.
+        """
+        self.route = choose_route(
+            self.bench,
+            self.recipe,
+            self.built,
+            numerics=self.numerics,
+            threads=self.lease.threads,
+            is_wanted=partial(self._require_wanted, channel),
+        )
+        logger.info("computing by %s", self.route.note)
+
+    def _require_wanted(self, channel: Channel) -> None:
+        decision = channel.decision(self.spec.key)
+        if decision is not Decision.CONTINUE:
+            raise Leave(decision)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -164,9 +191,7 @@ class Training:
         total = torch.zeros((), device=self.numerics.device)
         seen = 0
         for step, (batch, targets) in enumerate(self._epoch_batches(moment)):
-            decision = channel.decision(self.spec.key)
-            if decision is not Decision.CONTINUE:
-                raise Leave(decision)
+            self._require_wanted(channel)
             set_learning_rates(self.optimizer, self._factor(epoch, step))
             total += self.stepper.step(batch, targets) * len(targets)
             if self.average is not None:
@@ -179,7 +204,7 @@ class Training:
         return mean, seen
 
     def _epoch_batches(self, moment: Moment) -> Iterator[tuple[Batch, Tensor]]:
-        part = self.bench.train
+        part = self.route.train
         for chosen in epoch_batches(
             len(part),
             self.recipe.batch_size,
@@ -194,7 +219,7 @@ class Training:
             yield batch, targets
 
     def _forward(self, batch: Batch) -> Tensor:
-        return self.bench.modality.forward(self.model, batch, self.numerics)
+        return self.route.forward(self.model, batch)
 
     def _set_training_mode(self, epoch: int) -> None:
         depth = self.built.depth
@@ -214,12 +239,12 @@ class Training:
 
         def forward(batch: Batch) -> Tensor:
             with self.numerics.autocast():
-                return self.bench.modality.forward(model, batch, self.numerics)
+                return self.route.forward(model, batch)
 
         predictions = predict(
             self.bench,
             forward,
-            self.bench.validation,
+            self.route.validation,
             recipe=self.recipe,
             batch_size=2 * self.micro_batch,
             device=self.numerics.device,

@@ -39,7 +39,8 @@ def text_head_parameters(model: nn.Module) -> tuple[str, ...]:
     fresh as the classifier does, so freezing it would keep random numbers. So would it for a
     pooler inside the encoder that the weights do not have.
     """
-    prefix, fresh = encoder_prefix(model), getattr(model, _FRESH, frozenset())
+    prefix = encoder_prefix(model)
+    fresh: frozenset[str] = getattr(model, _FRESH, frozenset())
     return tuple(
         name
         for name, _ in model.named_parameters()
