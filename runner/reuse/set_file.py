@@ -52,13 +52,13 @@ class SetFile:
         Args:
             path: Where.
             extent: Its rows.
-            reserve_bytes: What its values are expected to take; counted as used from now on.
+            reserve_bytes: What it is expected to take; counted as used from now on.
         Raises:
             DiskRefused: If it cannot be opened or made.
         """
         with disk_errors():
             made = cls(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), extent)
-            made._grow(_values_at(extent, is_ragged=True) + reserve_bytes)
+            made._grow(reserve_bytes)
         return made
 
     def close(self) -> None:
