@@ -151,5 +151,5 @@ def _plain_settings(module: nn.Module) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, repr(value))
         for name, value in vars(module).items()
-        if isinstance(value, int | float | str | tuple | None) and name != "training"
+        if isinstance(value, int | float | str | tuple | frozenset | None) and name != "training"
     )

@@ -1,19 +1,23 @@
-"""What the head of a transformers model reads of its encoder, and how to feed it by itself."""
+"""What the head of a transformers model reads, and how to feed it by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
 from runner.models.cutting.catching import caught
-from runner.models.cutting.trace import Operation, traced
+from runner.models.cutting.trace import Operation, Trace, traced
 from runner.models.cutting.views import Given, with_parts
-from runner.models.text.head import encoder_of
+from runner.models.order import NoLayerOrder
+from runner.models.text.head import encoder_prefix
+from runner.models.text.layers import encoder_layers
 
-_TOKENS = 8
+TOKENS = 8
+"""A text this long fits every model."""
 _FIRST_TOKEN = ("aten.select.int", (1, 0))
 
 
@@ -26,78 +30,118 @@ class HeadInput(Enum):
     POOLED = "what the encoder's pooler gives"
 
 
-def head_input(model: nn.Module) -> HeadInput | None:
-    """What the head of a model reads, found by following passes without values.
+@dataclass(frozen=True)
+class HeadFeed:
+    """How to feed the head of a text model.
 
+    Attributes:
+        reads: What it reads.
+        source: Name of the module that gives it: the encoder, or the part of it that holds the
+            layers where a pooler after them belongs to the head.
+        idle: Names of modules before that, which the head does without.
+    """
+
+    reads: HeadInput
+    source: str
+    idle: tuple[str, ...]
+
+    def features(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """What the head reads, shape [B, H], or [B, L, H] for words.
+
+        Args:
+            outputs: What the source gives.
+            batch: Of texts, with their `attention_mask`.
+        """
+        hidden: Tensor = outputs[0]
+        if self.reads is HeadInput.FIRST:
+            return hidden[:, 0]
+        if self.reads is HeadInput.MEAN:
+            mask = batch.get("attention_mask", hidden.new_ones(hidden.shape[:2]))
+            return (hidden * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        if self.reads is HeadInput.POOLED:
+            pooled: Tensor = outputs.pooler_output
+            return pooled
+        return hidden
+
+    def logits(self, model: nn.Module, features: Tensor) -> Tensor:
+        """The head's scores of such features, by the model's own code."""
+        if self.reads is HeadInput.TOKENS:
+            return self.run(model, features, None)
+        # One token that has everything the head reads of a text: the first, the mean of all.
+        pooled = features if self.reads is HeadInput.POOLED else None
+        return self.run(model, features.unsqueeze(1), pooled)
+
+    def run(self, model: nn.Module, hidden: Tensor, pooled: Tensor | None) -> Tensor:
+        """The scores where the source gives these hidden states, and this as its pooler's."""
+        outputs = BaseModelOutputWithPoolingAndCrossAttentions(
+            last_hidden_state=hidden, pooler_output=pooled
+        )
+        idle: dict[str, nn.Module] = dict.fromkeys(self.idle, Given(hidden))
+        view = with_parts(model, {**idle, self.source: Given(outputs)})
+        logits: Tensor = view(inputs_embeds=hidden).logits
+        return logits
+
+
+def head_feed(model: nn.Module, head: Collection[str]) -> HeadFeed | None:
+    """How to feed the head of a text model, found by following passes without values.
+
+    Args:
+        model: On any device.
+        head: Names of its parameters.
     Returns:
-        None if it reads anything else, or the rest of the model takes part in it.
+        None if it reads anything but hidden states, or other parameters take part.
     """
-    tokens = torch.zeros(2, _TOKENS, dtype=torch.int64, device="meta")
-    encoder = encoder_of(model)
-    outputs, _ = traced(
-        model, lambda _: caught(lambda: model(input_ids=tokens), leaving={0: encoder})[0]
-    )
+    tokens = torch.zeros(2, TOKENS, dtype=torch.int64, device="meta")
+    for source, idle in _sources(model):
+        module = model.get_submodule(source)
+        outputs, _ = traced(
+            model,
+            lambda _, module=module: caught(  # type: ignore[misc]
+                lambda: model(input_ids=tokens), leaving={0: module}
+            )[0],
+        )
+        _, plain = traced(model, lambda _: model(input_ids=tokens))
+        reads = _reads(model, HeadFeed(HeadInput.TOKENS, source, idle), outputs, plain, head)
+        if reads is not None:
+            return HeadFeed(reads, source, idle)
+    return None
+
+
+def _sources(model: nn.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The modules that may feed the head, and those that idle then."""
+    prefix = encoder_prefix(model)
+    yield prefix.rstrip("."), ()
+    try:
+        inner = encoder_layers(model)[0].removeprefix(prefix).partition(".")[0]
+    except NoLayerOrder:
+        return
+    yield f"{prefix}{inner}", (f"{prefix}embeddings",)
+
+
+def _reads(
+    model: nn.Module, feed: HeadFeed, outputs: Any, plain: Trace, head: Collection[str]
+) -> HeadInput | None:
     hidden = torch.empty_like(outputs[0])
-    pooled_output = torch.empty_like(hidden[:, 0])
-    view, inputs = _view(model, hidden, pooled_output)
-    scores, trace = traced(model, lambda _: view(**inputs).logits)
     has_pooler = getattr(outputs, "pooler_output", None) is not None
-    kind = _kind(trace.reading(hidden), is_pooled=bool(trace.reading(pooled_output)))
-    if scores.ndim == 3:
-        return HeadInput.TOKENS if kind is not HeadInput.POOLED else None
-    if kind is HeadInput.POOLED:
-        return kind if has_pooler else None
+    pooled = torch.empty_like(hidden[:, 0]) if has_pooler else None
+    scores, trace = traced(model, lambda _: feed.run(model, hidden, pooled))
+    own = _parameters(trace)
+    if own != [name for name in _parameters(plain) if name in head]:
+        return None
+    reads = trace.reading(hidden)
+    if pooled is not None and trace.reading(pooled):
+        return None if reads or scores.ndim == 3 else HeadInput.POOLED
+    return HeadInput.TOKENS if scores.ndim == 3 else _of_text(model, reads)
+
+
+def _of_text(model: nn.Module, reads: Collection[Operation]) -> HeadInput | None:
+    if reads and all((each.name, each.numbers) == _FIRST_TOKEN for each in reads):
+        return HeadInput.FIRST
     config: Any = model.config
-    if kind is None and getattr(config, "classifier_pooling", None) == "mean":
-        return HeadInput.MEAN
-    return kind
+    is_mean = getattr(config, "classifier_pooling", None) == "mean"
+    return HeadInput.MEAN if is_mean else None
 
 
-def _kind(reads: tuple[Operation, ...], *, is_pooled: bool) -> HeadInput | None:
-    if is_pooled:
-        return None if reads else HeadInput.POOLED
-    is_first = all((each.name, each.numbers) == _FIRST_TOKEN for each in reads)
-    return HeadInput.FIRST if reads and is_first else None
-
-
-def pooled(kind: HeadInput, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
-    """What the head reads of the encoder's outputs, shape [B, H], or [B, L, H] for words.
-
-    Args:
-        kind: What it is.
-        outputs: The encoder's.
-        batch: Of texts, with their `attention_mask`.
-    """
-    hidden: Tensor = outputs[0]
-    if kind is HeadInput.FIRST:
-        return hidden[:, 0]
-    if kind is HeadInput.MEAN:
-        mask = batch.get("attention_mask", hidden.new_ones(hidden.shape[:2]))
-        return (hidden * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-    if kind is HeadInput.POOLED:
-        result: Tensor = outputs.pooler_output
-        return result
-    return hidden
-
-
-def head_view(
-    model: nn.Module, features: Tensor, kind: HeadInput
-) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The head alone, as a view of the model, and what to call it with.
-
-    Args:
-        model: Not changed.
-        features: As `pooled` gives them.
-        kind: What they are.
-    """
-    # One token that has everything the head reads of a text: the first, the mean of all.
-    hidden = features if kind is HeadInput.TOKENS else features.unsqueeze(1)
-    return _view(model, hidden, features)
-
-
-def _view(
-    model: nn.Module, hidden: Tensor, pooler_output: Tensor
-) -> tuple[nn.Module, dict[str, Tensor]]:
-    outputs = BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=pooler_output)
-    view = with_parts(model, {str(model.base_model_prefix): Given(outputs)})
-    return view, {"inputs_embeds": hidden}
+def _parameters(trace: Trace) -> list[str]:
+    """The parameters read, each time and in order."""
+    return [name for operation in trace.operations for name in operation.parameters]

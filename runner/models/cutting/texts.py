@@ -14,18 +14,17 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from runner.models.cutting.catching import caught
-from runner.models.cutting.pooling import HeadInput, head_input, head_view, pooled
+from runner.models.cutting.pooling import TOKENS, HeadFeed, head_feed
 from runner.models.cutting.splitting import NoSplitting, Splitting
 from runner.models.cutting.trace import Operation, modes_kept, parameters_read, traced
 from runner.models.cutting.views import Given, with_parts
 from runner.models.dry_run import CANNOT_RUN
 from runner.models.groups import LayerGroups
-from runner.models.text.head import encoder_of, encoder_prefix
+from runner.models.text.head import encoder_prefix
 from runner.models.text.layers import encoder_layers, without_padding_number
 from runner.models.text.outputs import scores_of, text_inputs
 
 T = TypeVar("T")
-_TOKENS = 8
 _EMBEDDINGS = ("embeddings",)
 # What leads to the first layer, inside the encoder, by `model_type`: families whose masks and
 # positions have been tried with features in the place of embeddings.
@@ -52,14 +51,14 @@ class _Encoder:
         layers: Names of the layers, in order.
         layered: The cuts before layers and after the last.
         count: The cut at the head.
-        head: What the head takes there; None if it cannot be fed by itself.
+        head: How to feed the head there; None if it cannot be fed by itself.
     """
 
     sources: tuple[str, ...]
     layers: tuple[str, ...]
     layered: tuple[int, ...]
     count: int
-    head: HeadInput | None
+    head: HeadFeed | None
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -77,15 +76,20 @@ class _Encoder:
             entering={cut: layers[cut - 1] for cut in inside if cut <= len(layers)},
             leaving={
                 **{cut: layers[-1] for cut in inside if cut > len(layers)},
-                **{cut: encoder_of(model) for cut in cuts if cut not in inside},
+                **({} if self.head is None else self._at_head(model, self.head, cuts)),
             },
         )
         return {cut: self._features(cut, found[cut], batch) for cut in cuts}
 
+    def _at_head(
+        self, model: nn.Module, head: HeadFeed, cuts: Collection[int]
+    ) -> dict[int, nn.Module]:
+        return {self.count: model.get_submodule(head.source)} if self.count in cuts else {}
+
     def _features(self, cut: int, seen: Any, batch: Mapping[str, Tensor]) -> Tensor:
         if cut not in self.layered:
             assert self.head is not None  # or there is no such cut
-            return pooled(self.head, seen, batch)
+            return self.head.features(seen, batch)
         features: Tensor = seen if isinstance(seen, Tensor) else seen[0]
         return features
 
@@ -100,8 +104,7 @@ class _Encoder:
                 inputs["attention_mask"] = batch["attention_mask"]
             return scores_of(view(**inputs).logits, batch)
         assert self.head is not None  # or there is no such cut
-        view, inputs = head_view(model, features, self.head)
-        return scores_of(view(**inputs).logits, batch)
+        return scores_of(self.head.logits(model, features), batch)
 
     def _from_layer(self, model: nn.Module, features: Tensor, cut: int) -> nn.Module:
         """The model with the features in the place of everything before a layer."""
@@ -115,7 +118,7 @@ def text_splitting(model: nn.Module, groups: LayerGroups) -> Splitting:
     """Where a text model can be cut; costs some passes without values."""
     with modes_kept(model), without_padding_number(model):
         model.train()  # so that every dropout shows
-        head = _or_fake(lambda: head_input(model))
+        head = _or_fake(lambda: head_feed(model, groups.head))
         inside = _or_fake(lambda: _between_layers(model, groups))
     if inside is not None:
         return replace(inside, head=head)
@@ -145,9 +148,9 @@ def _between_layers(model: nn.Module, groups: LayerGroups) -> _Encoder | None:
     layers = encoder_layers(model)
     possible = tuple(range(1, min(len(layers) + 2, groups.count)))
     found = _Encoder(_sources(model), layers, possible, groups.count, None)
-    tokens = torch.zeros(2, _TOKENS, dtype=torch.int64, device="meta")
+    tokens = torch.zeros(2, TOKENS, dtype=torch.int64, device="meta")
     _, plain = traced(model, lambda _: model(input_ids=tokens))
-    hidden = torch.empty(2, _TOKENS, config.hidden_size, device="meta")
+    hidden = torch.empty(2, TOKENS, config.hidden_size, device="meta")
     good = [
         cut
         for cut in possible

@@ -49,6 +49,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        if func.namespace == "prim":  # questions about a tensor, not operations on it
+            return result
         leaves = tree_leaves((args, kwargs))
         read = [id(leaf) for leaf in leaves if isinstance(leaf, Tensor)]
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
@@ -74,11 +76,16 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
 
     def since(self, tensor: Tensor) -> tuple[Operation, ...]:
-        """The operations from the first that reads a tensor."""
+        """The operations from the first that reads a tensor.
+
+        A layer may look at its weights before it looks at what it is given: that belongs to it.
+        """
         first = next(
             (place for place, reads in enumerate(self._reads) if id(tensor) in reads),
             len(self._reads),
         )
+        while first > 0 and self.operations[first - 1].parameters:
+            first -= 1
         return tuple(self.operations[first:])
 
 
