@@ -12,12 +12,15 @@ from runner.errors import DataError, RunnerError, WeightsUnavailable
 from runner.experiment import Experiment, IntParameter
 from runner.trial.bench import Bench
 from runner.trial.findings import finding_of
-from runner.trial.job import Facts, Finding
+from runner.trial.job import Facts, Finding, Lease
+from runner.trial.making import FeatureMaker
 from runner.trial.possible import possible_values
+from runner.trial.precision import choose_numerics
 from runner.trial.seeding import derive_seed
+from runner.trial.sharing import obstacle
 
 
-def inspect_experiment(bench: Bench) -> Facts:
+def inspect_experiment(bench: Bench, lease: Lease) -> Facts:
     """Check the model, its weights, the data and the space against one another.
 
     Side effects: what it loads stays loaded for the trials that follow, and the training and
@@ -52,7 +55,11 @@ def inspect_experiment(bench: Bench) -> Facts:
         fingerprints=fingerprints,
         manifest=data.manifest_of(bench.source),
         train_examples=len(bench.train),
-        details={**details, "layer_groups": groups.count, "lines": _lines(details, groups)},
+        details={
+            **details,
+            "layer_groups": groups.count,
+            "lines": [*_lines(details, groups), *_sharing(bench, lease, findings)],
+        },
     )
 
 
@@ -107,6 +114,28 @@ def _lines(details: dict[str, Any], groups: models.LayerGroups) -> list[str]:
         f"data: {details['source']}: {details['summary'].partition('; ')[0]}{size}",
         f"model: {details['cards']['model']} ({details['weights']}), {groups.count} layer groups",
     ]
+
+
+def _sharing(bench: Bench, lease: Lease, findings: list[Finding]) -> Iterator[str]:
+    """What trials share, and what it costs, as far as the base recipe decides it."""
+    if findings:
+        return
+    depths = possible_values(bench.experiment, "freeze_depth")
+    deepest = "max" if "max" in depths else max(depths)
+    recipe = bench.experiment.train.model_copy(update={"freeze_depth": deepest})
+    built = bench.build(recipe, derive_seed(bench.experiment.seed, "inspection"))
+    why = obstacle(bench.experiment, recipe, groups=built.groups.count)
+    if why is not None:
+        yield f"shared work: no frozen layers, where trials are as `train` has them: {why}"
+        return
+    numerics = choose_numerics(
+        built.model,
+        lease.devices[0],
+        precision=recipe.precision,
+        channels_last=recipe.channels_last,
+    )
+    numerics.place(built.model)
+    yield FeatureMaker(bench, recipe, built, numerics, lease.threads).summary()
 
 
 def _model(bench: Bench) -> torch.nn.Module:

@@ -38,7 +38,7 @@ class FineTune:
         from runner.trial.isolation import reset_process
 
         reset_process(lease)
-        return inspect_experiment(self.bench(lease))
+        return inspect_experiment(self.bench(lease), lease)
 
     def run(self, job: Job, lease: Lease, channel: Channel) -> None:
         """Run each of the job's trials; see `Objective.run`."""

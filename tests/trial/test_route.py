@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from runner.experiment import TASK_FORMS, Experiment, Store, load_experiment
-from runner.trial import Attempt, Decision, Lease, Outcome, TrialSpec
+from runner.trial import Attempt, Decision, FineTune, Lease, Outcome, TrialSpec
 from runner.trial.bench import Bench
 from runner.trial.checkpoint import WEIGHTS
 from runner.trial.finetune import fine_tune
@@ -159,3 +159,31 @@ def test_trial_told_to_leave_while_features_are_made_leaves(glyphs, tmp_path):
 
     assert ending.outcome is Outcome.PAUSED
     assert not list(store.cache.glob("features/*.features"))
+
+
+@pytest.mark.parametrize(
+    ("train", "line"),
+    [
+        (
+            {"freeze_depth": "max"},
+            "shared work: outputs of frozen layers at the head (of 5 layer groups), 0.1 MiB of "
+            "8 GiB; computed once by 100 + 10 forward passes",
+        ),
+        (
+            {"freeze_depth": "max", "augmentation": "light", "views": 3},
+            "shared work: outputs of frozen layers at the head (of 5 layer groups), 0.2 MiB of "
+            "8 GiB; computed once by 100 x 3 views + 10 forward passes",
+        ),
+        (
+            {"freeze_depth": 2, "augmentation": "light"},
+            "shared work: no frozen layers, where trials are as `train` has them: every epoch has "
+            "new random views; set train.views to share them",
+        ),
+    ],
+)
+def test_inspection_says_what_is_shared_and_what_it_takes(glyphs, store, train, line):
+    asked = {**glyphs, "train": {**glyphs["train"], **train}}
+
+    facts = FineTune(Experiment.model_validate(asked), store).inspect(Lease(slot=0))
+
+    assert facts.details["lines"][-1] == line
