@@ -4,16 +4,16 @@ Cheap to import; Optuna is imported by what uses it. Torch is never imported her
 """
 
 from runner.study.control import archive, delete, enqueue, space_of, stop
-from runner.study.feed import RunningTrial, StudyFeed
+from runner.study.feed import StudyFeed
 from runner.study.inbox import post
 from runner.study.listener import Listener, Silent
 from runner.study.logbook import EVALUATION, WEIGHTS
 from runner.study.opening import longest_trial
 from runner.study.options import BackendName, Options
 from runner.study.planning import plan, plan_lines, validate
-from runner.study.pruning import rungs
 from runner.study.reading import StudySummary, choose_trial, list_studies, read_study
-from runner.study.record import StudyRecord, TrialRecord, best_trials
+from runner.study.record import StudyRecord, best_trials
+from runner.study.rules import RunningTrial
 from runner.study.search import Search, open_search
 from runner.study.solo import train
 from runner.study.storage import (
@@ -24,6 +24,7 @@ from runner.study.storage import (
     study_lock,
     trial_folder,
 )
+from runner.study.trial_record import TrialRecord
 
 __all__ = [
     "ARCHIVED",
@@ -53,7 +54,6 @@ __all__ = [
     "plan_lines",
     "post",
     "read_study",
-    "rungs",
     "space_of",
     "stop",
     "study_folder",

@@ -3,9 +3,8 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
 
 from runner.backends import NoJob
 from runner.errors import SearchStopped
@@ -14,11 +13,14 @@ from runner.study.budget import Budget
 from runner.study.judging import judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
-from runner.study.pruning import is_pruned, is_rung
-from runner.study.record import RESUMABLE, StudyRecord
+from runner.study.pruning import Judge
+from runner.study.record import StudyRecord
+from runner.study.rules import Rules, RunningTrial
 from runner.study.sampling import Sampling
+from runner.study.showing import Showing
 from runner.study.storage import trial_folder
-from runner.study.waves import WaveRules, Waves
+from runner.study.trial_record import RESUMABLE, TrialRecord
+from runner.study.waves import Waves
 from runner.trial import (
     Attempt,
     Decision,
@@ -39,58 +41,6 @@ INBOX_EVERY_S = 0.5
 SAVE_TIME_EVERY_S = 10.0
 
 
-@dataclass
-class RunningTrial:
-    """A trial that is being run.
-
-    Attributes:
-        key: Which attempt at which trial.
-        lease: Where it runs.
-        params: Its searched hyperparameters.
-        epochs: How many epochs it would train to its end; None if only its code knows.
-        started_s: When this attempt began, on the monotonic clock.
-        company: How many trials its job was given out with, itself included.
-        reports: Its reports by epoch.
-        decision: What the study wants of it.
-        why: The reason of that decision.
-    """
-
-    key: Attempt
-    lease: Lease
-    params: Mapping[str, Any]
-    epochs: int | None
-    started_s: float
-    company: int = 1
-    reports: dict[int, Report] = field(default_factory=dict)
-    decision: Decision = Decision.CONTINUE
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How a study is run, as plain values.
-
-    Attributes:
-        metric: Name of the validation metric that is searched on.
-        pruner: Name of the pruner, for its rungs.
-        seed: The study's.
-        first: Known-good settings that are tried first.
-        trial_time_s: Hard limit of one attempt, or None; a job has the sum of its trials' limits.
-        max_failures: Failures in a row that stop the search.
-        epochs_of: Epochs of a trial with given parameters, or None.
-        waves: How trials are asked for and put together.
-    """
-
-    metric: str
-    pruner: str
-    seed: int
-    first: Sequence[Mapping[str, Any]]
-    trial_time_s: float | None
-    max_failures: int
-    epochs_of: Callable[[Mapping[str, Any]], int | None]
-    waves: WaveRules = field(default_factory=WaveRules)
-
-
 class StudyFeed:
     """Gives out the trials of one study. Not thread-safe: one thread runs a backend."""
 
@@ -99,6 +49,7 @@ class StudyFeed:
         record: StudyRecord,
         *,
         sampling: Sampling,
+        judge: Judge,
         budget: Budget,
         rules: Rules,
         logbook: Logbook,
@@ -112,6 +63,8 @@ class StudyFeed:
         self.stop_reason = ""
         self.failure: str | None = None
         self._sampling = sampling
+        self._judge = judge
+        self._showing = Showing(record.sync)
         self._rules = rules
         self._logbook = logbook
         self._failures_in_a_row = 0
@@ -119,8 +72,9 @@ class StudyFeed:
         self._inbox_seen_s = 0.0
         self._saved_s = budget.used_s
         self._begun_at = time.time() if begun_at is None else begun_at
-        for frozen in record.study.get_trials(deepcopy=False):
-            sampling.learn(frozen)
+        for trial in record.trials():
+            sampling.learn(record.frozen(trial.number))
+            judge.learn(trial)
         self._waves = Waves(
             record, sampling=sampling, rules=rules.waves, seed=rules.seed, first=rules.first
         )
@@ -139,8 +93,12 @@ class StudyFeed:
         is_over = self.stop_reason or self.budget.is_time_up
         busy = len({running.lease.slot for running in self.running.values()})
         numbers = [] if is_over else self._waves.next_job(budget=self.budget, busy=busy)
+        if not numbers and self.running:
+            self._showing.show()
+            return NoJob.WAIT
         if not numbers:
-            return NoJob.WAIT if self.running else NoJob.DONE
+            self.finish()
+            return NoJob.DONE
         return Job(tuple(self._begin(number, lease, len(numbers)) for number in numbers))
 
     def report(self, key: Attempt, report: Report) -> Decision:
@@ -150,16 +108,14 @@ class StudyFeed:
             return Decision.STOP
         before = max((step for step in running.reports if step < report.step), default=0)
         running.reports[report.step] = report
-        self._logbook.report(key.trial, report)
-        self._listener.reported(key.trial, report)
+        self._showing.add(partial(self._logbook.report, key.trial, report))
+        self._showing.add(partial(self._listener.reported, key.trial, report))
         value = report.metrics.get(f"validation/{self._rules.metric}")
         is_last = running.epochs is not None and report.step >= running.epochs
-        is_at_rung = is_rung(self._rules.pruner, report.step, after=before)
-        if value is not None and is_at_rung and not is_last:
-            self.record.add_rung(key.trial, report.step, value)
-            self._sampling.report(key.trial, report.step, value)
-            if is_pruned(self.record, key.trial, report.step):
-                self._want(running, Decision.STOP, f"pruned at epoch {report.step}")
+        if value is None or is_last or not self._judge.is_rung(report.step, after=before):
+            return running.decision
+        if self._is_weak(key.trial, value, epoch=report.step, after=before):
+            self._want(running, Decision.STOP, f"pruned at epoch {report.step}")
         return running.decision
 
     def end(self, key: Attempt, ending: Ending) -> None:
@@ -178,16 +134,23 @@ class StudyFeed:
         else:
             self.record.close(key.trial, ending)
         del self.running[key.trial]
-        self._after(key.trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
+        trial = self.record.trial(key.trial)
         if ending.outcome is Outcome.LOST and not is_given_up:
-            self._waves.again(self.record.trial(key.trial), is_alone=not is_alone)
-        self._logbook.end(self.record, key.trial, evaluation)
-        self._listener.ended(self.record.trial(key.trial))
+            self._waves.again(trial, is_alone=not is_alone)
+        self._after(trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
+        self._showing.add(partial(self._logbook.end, self.record.folder, trial, evaluation))
+        self._showing.add(partial(self._listener.ended, trial))
+
+    def finish(self) -> None:
+        """Note the time used, and let others hear of everything that has happened."""
+        self._save_time()
+        self._showing.show()
 
     def cancellations(self) -> Mapping[Attempt, Decision]:
         """See `Feed.cancellations`."""
+        self._showing.show_due()
         self._read_inbox()
-        self._save_time()
+        self._save_time(every_s=SAVE_TIME_EVERY_S)
         if self.budget.is_time_up:
             self.stop(f"the time of {self.budget.time_s:g} s is used up")
         limit = self._rules.trial_time_s
@@ -209,10 +172,24 @@ class StudyFeed:
         epochs = self._rules.epochs_of(trial.params)
         running = RunningTrial(key, lease, trial.params, epochs, time.monotonic(), company)
         self.running[number] = running
-        self._logbook.begin(trial)
-        self._listener.began(trial, lease, epochs)
+        self._showing.add(partial(self._logbook.begin, trial))
+        self._showing.add(partial(self._listener.began, trial, lease, epochs))
         folder = str(trial_folder(self.record.folder, number))
         return TrialSpec(key, dict(trial.params), trial.seed, folder)
+
+    def _is_weak(self, number: int, value: float, *, epoch: int, after: int) -> bool:
+        """Whether a trial stops at a rung that it has come to.
+
+        Decided once: a trial that is run again and comes to the rung again hears the same.
+        """
+        trial = self.record.trial(number)
+        if epoch in trial.rungs:
+            return trial.failed_at is not None and trial.failed_at <= epoch
+        values = {**trial.rungs, epoch: value}
+        failed_at = self._judge.failed(number, values, epoch=epoch, after=after)
+        self.record.add_rung(number, epoch, value, failed_at=failed_at)
+        self._sampling.report(number, epoch, value)
+        return failed_at is not None
 
     def _of(self, key: Attempt) -> RunningTrial | None:
         """The running trial of an attempt; None for what a dead attempt still says."""
@@ -223,9 +200,10 @@ class StudyFeed:
         if running.decision is Decision.CONTINUE:
             running.decision, running.why = decision, why
 
-    def _after(self, number: int, ending: Ending, *, is_final: bool) -> None:
+    def _after(self, trial: TrialRecord, ending: Ending, *, is_final: bool) -> None:
         if is_final:
-            self._sampling.tell(number, self.record.frozen(number))
+            self._sampling.tell(trial.number, self.record.frozen(trial.number))
+            self._judge.tell(trial)
         is_failure = is_final and ending.outcome in (Outcome.FAILED, Outcome.LOST)
         if is_failure:
             self._failures_in_a_row += 1
@@ -233,16 +211,15 @@ class StudyFeed:
             self._failures_in_a_row = 0
         if self._failures_in_a_row >= self._rules.max_failures:
             self.failure = (
-                f"{self._failures_in_a_row} trials in a row failed, the last (trial {number}) "
-                f"with: {ending.reason}. Its log is "
-                f"{trial_folder(self.record.folder, number) / 'log.txt'}"
+                f"{self._failures_in_a_row} trials in a row failed, the last (trial "
+                f"{trial.number}) with: {ending.reason}. Its log is "
+                f"{trial_folder(self.record.folder, trial.number) / 'log.txt'}"
             )
             self.stop("too many failures in a row")
-        self.record.set_attribute("seconds_used", round(self.budget.used_s, 3))
 
-    def _save_time(self) -> None:
+    def _save_time(self, *, every_s: float = 0.0) -> None:
         """Now and then, so that a kill forgets only a little of what was used."""
-        if self.budget.used_s - self._saved_s >= SAVE_TIME_EVERY_S:
+        if self.budget.used_s - self._saved_s > every_s:
             self._saved_s = self.budget.used_s
             self.record.set_attribute("seconds_used", round(self._saved_s, 3))
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from runner.study.record import TrialRecord
+from runner.study.trial_record import TrialRecord
 from runner.trial import Lease, Report
 
 

@@ -16,8 +16,10 @@ from runner.study.mlflow_mapping import (
     is_told,
     status_of,
 )
-from runner.study.record import StudyRecord, TrialRecord, best_trials
+from runner.study.ranking import Ranking
+from runner.study.record import StudyRecord, best_trials
 from runner.study.storage import trial_folder
+from runner.study.trial_record import TrialRecord
 from runner.tracking import RunStatus, StudyRun
 from runner.trial import ARTIFACTS, MODEL, Ending, Outcome, Report
 
@@ -51,6 +53,7 @@ class Logbook:
         self._recipe_of = recipe_of
         self._tags = dict(tags)
         self._keep_weights = keep_weights
+        self._ranking = Ranking(keep_weights, is_maximized=True)
 
     def begin(self, trial: TrialRecord) -> None:
         """A trial begins or goes on; it has one run, whichever attempt this is."""
@@ -85,25 +88,36 @@ class Logbook:
         temporary.replace(target)
         return evaluation
 
-    def end(self, record: StudyRecord, number: int, evaluation: Mapping[str, Any]) -> None:
-        """An attempt has ended and the study knows it."""
-        trial = record.trial(number)
-        if trial.outcome is None:
-            return
+    def end(self, folder: Path, trial: TrialRecord, evaluation: Mapping[str, Any]) -> None:
+        """An attempt has ended and the study knows it.
+
+        Args:
+            folder: The study's.
+            trial: As the study has it.
+            evaluation: What `keep` gave.
+        """
         tags = ending_tags(trial)
         if not trial.is_waiting:
             # Before the run's end: a driver killed between the two sends them again.
-            tags |= self._add_files(number, trial_folder(record.folder, number))
+            tags |= self._add_files(trial.number, trial_folder(folder, trial.number))
         artifacts = ending_artifacts(trial, evaluation)
-        self._study_run.end_trial(number, status=status_of(trial), tags=tags, artifacts=artifacts)
+        self._study_run.end_trial(
+            trial.number, status=status_of(trial), tags=tags, artifacts=artifacts
+        )
         if trial.outcome is Outcome.COMPLETE:
-            best = next(best_trials(record))
-            if best.value is not None:
-                self._study_run.log_study({"best_value": best.value}, step=number)
-            self.drop_weights(record)
+            dropped = self._ranking.add(trial)
+            best = self._ranking.best
+            if best is not None:
+                self._study_run.log_study({"best_value": best}, step=trial.number)
+            if dropped is not None:
+                _drop_weights(trial_folder(folder, dropped))
 
     def catch_up(self, record: StudyRecord) -> None:
         """Bring MLflow up to the study after a driver died: nothing dead is left RUNNING."""
+        self._ranking = Ranking(self._keep_weights, is_maximized=record.is_maximized)
+        for trial in best_trials(record):
+            if (dropped := self._ranking.add(trial)) is not None:
+                _drop_weights(trial_folder(record.folder, dropped))
         for trial in record.trials():
             status = self._study_run.statuses.get(trial.number)
             tags = self._study_run.found_tags.get(trial.number, {})
@@ -116,14 +130,7 @@ class Logbook:
                 self.begin(trial)
             for row in evaluation.get("history", []):
                 self.report(trial.number, _report_of(row))
-            self.end(record, trial.number, evaluation)
-
-    def drop_weights(self, record: StudyRecord) -> None:
-        """Remove the weights, or the model of its own kind, of all but the best trials."""
-        for trial in list(best_trials(record))[self._keep_weights :]:
-            folder = trial_folder(record.folder, trial.number)
-            (folder / WEIGHTS).unlink(missing_ok=True)
-            shutil.rmtree(folder / MODEL, ignore_errors=True)
+            self.end(record.folder, trial, evaluation)
 
     def _add_files(self, number: int, folder: Path) -> dict[str, str]:
         """Send what a trial has left in its folder of artifacts; gives a tag with their size."""
@@ -153,6 +160,12 @@ def open_logbook(experiment: Experiment, record: StudyRecord, study_run: StudyRu
     record.settle()
     logbook.catch_up(record)
     return logbook
+
+
+def _drop_weights(folder: Path) -> None:
+    """Remove the weights of a trial, or its model of its own kind."""
+    (folder / WEIGHTS).unlink(missing_ok=True)
+    shutil.rmtree(folder / MODEL, ignore_errors=True)
 
 
 def _report_of(row: Mapping[str, Any]) -> Report:

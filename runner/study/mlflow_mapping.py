@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runner.study.record import RESUMABLE, TrialRecord
+from runner.study.trial_record import RESUMABLE, TrialRecord
 from runner.tracking import TAG_OUTCOME, RunStatus
 from runner.trial import Outcome, Report
 

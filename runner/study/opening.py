@@ -8,43 +8,45 @@ from runner.experiment import (
     Space,
 )
 from runner.study.budget import Budget
-from runner.study.feed import Rules, StudyFeed
+from runner.study.feed import StudyFeed
+from runner.study.ground import Ground
 from runner.study.logbook import Logbook
 from runner.study.options import Options
-from runner.study.pruning import make_pruner
+from runner.study.pruning import make_judge
 from runner.study.record import StudyRecord
+from runner.study.rules import Rules
 from runner.study.sampling import Sampling
-from runner.study.waves import WaveRules
+from runner.study.wave_size import wave_rules
 
 
 def open_feed(
-    experiment: Experiment,
-    record: StudyRecord,
-    space: Space,
-    logbook: Logbook,
-    waves: WaveRules,
-    options: Options,
+    ground: Ground, record: StudyRecord, logbook: Logbook, options: Options
 ) -> StudyFeed:
     """The feed of a study as its experiment asks for it."""
+    experiment = ground.experiment
     asked = experiment.search
-    record.study.pruner = make_pruner(asked.pruner, longest_trial(experiment, space))
     return StudyFeed(
         record,
         sampling=Sampling(
-            space, asked.sampler, seed=experiment.seed, direction=experiment.direction
+            ground.space, asked.sampler, seed=experiment.seed, direction=experiment.direction
+        ),
+        judge=make_judge(
+            ground.rungs,
+            name=record.name,
+            max_epochs=longest_trial(experiment, ground.space),
+            is_maximized=record.is_maximized,
         ),
         budget=Budget(
             asked.trials, asked.time_s, float(record.attributes.get("seconds_used", 0.0))
         ),
         rules=Rules(
             metric=experiment.metric,
-            pruner=asked.pruner,
             seed=experiment.seed,
             first=asked.first,
             trial_time_s=asked.trial_time_s,
             max_failures=asked.max_failures,
             epochs_of=experiment.epochs,
-            waves=waves,
+            waves=wave_rules(ground),
         ),
         logbook=logbook,
         listener=options.listener,

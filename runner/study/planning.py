@@ -5,8 +5,9 @@ from typing import Any
 
 from runner.errors import ExperimentError, Problem
 from runner.experiment import Experiment, Store, load_experiment
+from runner.study.ground import Ground
 from runner.study.opening import longest_trial
-from runner.study.pruning import rungs
+from runner.study.wave_size import wave_rules
 from runner.trial import Facts, Lease, objective_for
 
 
@@ -46,6 +47,8 @@ def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, An
     if facts.max_freeze_depth is not None:
         space = space.bind(facts.max_freeze_depth)
     longest = longest_trial(experiment, space)
+    ground = Ground(experiment, space, facts, objective_for(experiment, store))
+    waves = wave_rules(ground)
     return {
         "experiment": experiment.resolved(),
         "details": dict(facts.details),
@@ -55,7 +58,9 @@ def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, An
         "trials": experiment.search.trials,
         "first": [dict(point) for point in experiment.search.first],
         "epochs_at_most": longest,
-        "rungs": rungs(experiment.search.pruner, longest),
+        "rungs": ground.rungs.of_a_trial(longest),
+        "wave": waves.size,
+        "wave_without_results": waves.free_size,
     }
 
 

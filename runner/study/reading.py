@@ -8,7 +8,7 @@ from pathlib import Path
 from runner.errors import NotFound, StudyLocked, TrackingUnreachable
 from runner.experiment import Experiment, Store
 from runner.study.logbook import open_logbook
-from runner.study.record import StudyRecord, TrialRecord, best_trials
+from runner.study.record import StudyRecord, best_trials
 from runner.study.storage import (
     ARCHIVED,
     existing_study_folder,
@@ -17,6 +17,7 @@ from runner.study.storage import (
     study_lock,
     study_numbers,
 )
+from runner.study.trial_record import TrialRecord
 from runner.tracking import TAG_STUDY, RunStatus, connect
 
 logger = logging.getLogger(__name__)

@@ -1,99 +1,47 @@
 """The durable record of a study: which trials exist, their parameters, states and endings.
 
 Optuna's storage is the owner; this is the only module that writes to it. What Optuna has no
-word for is kept in user attributes of the trial (`origin`, `seed`, `attempt`, `ending`) and of
-the study (`study_id`, `experiment`, `identity`, `facts`, `seconds_used`).
+word for is kept in user attributes of the trial (`origin`, `seed`, `wave`, `attempt`, `failed_at`,
+`ending`) and of the study (`study_id`, `experiment`, `identity`, `facts`, `seconds_used`).
+
+What belongs together is one write, which survives the death of the process. `sync` makes it
+survive that of the machine; nothing is shown as ended before.
 """
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from runner.study.sampling import MEMORY_CONSTRAINT, Proposal
-from runner.study.storage import open_storage
+from runner.study.storage import open_for_reading, open_journal
+from runner.study.trial_record import (
+    RESUMABLE,
+    Asked,
+    TrialRecord,
+    ending_of,
+    ending_values,
+    record_of,
+    waiting_trial,
+)
 from runner.trial import Ending, Outcome
 
 if TYPE_CHECKING:
     import optuna
 
-# Outcomes after which the same trial number may be run again.
-RESUMABLE = frozenset({Outcome.PAUSED, Outcome.INTERRUPTED, Outcome.LOST})
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A trial to be written to the study.
-
-    Attributes:
-        proposal: Its parameters.
-        origin: "sampler", "first:<n>" or "enqueued:<id>".
-        seed: Its own.
-        wave: The number of the first trial it was asked together with, and how many they are.
-    """
-
-    proposal: Proposal
-    origin: str
-    seed: int
-    wave: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """One trial as the study knows it.
-
-    Attributes:
-        number: Counted from 0.
-        outcome: How it ended; None while it runs or waits.
-        is_waiting: Whether it waits to be run (again).
-        value: The search metric of its best epoch; a pruned trial's last rung.
-        best_epoch: The epoch of that value, counted from 1.
-        params: Its searched hyperparameters.
-        rungs: Values by epoch, those at rungs only.
-        origin: "sampler", "first:<n>" or "enqueued:<id>".
-        seed: Of initialisation, order and augmentation.
-        wave: The number of the first trial it was asked together with, and how many they were
-            to be.
-        attempt: How many times it was begun before, counted from 0; -1 if never.
-        reason: Why it failed or left early; empty otherwise.
-        traceback: Of a failure; empty otherwise.
-        notes: Facts about the run (seconds, device, micro-batch, ...).
-        started, ended: Local time.
-    """
-
-    number: int
-    outcome: Outcome | None
-    is_waiting: bool
-    value: float | None
-    best_epoch: int | None
-    params: Mapping[str, Any]
-    rungs: Mapping[int, float]
-    origin: str
-    seed: int
-    wave: tuple[int, int]
-    attempt: int
-    reason: str
-    traceback: str
-    notes: Mapping[str, Any]
-    started: datetime | None
-    ended: datetime | None
-
-    @property
-    def state(self) -> str:
-        """The outcome's name, or "waiting" or "running"."""
-        if self.is_waiting:
-            return f"waiting ({self.outcome})" if self.outcome else "waiting"
-        return str(self.outcome) if self.outcome else "running"
+    from runner.study.journal import StudyJournal
 
 
 class StudyRecord:
     """A study's durable record. Only the holder of its lock may call what writes."""
 
-    def __init__(self, folder: Path, study: "optuna.Study") -> None:
+    def __init__(
+        self, folder: Path, study: "optuna.Study", journal: "StudyJournal | None" = None
+    ) -> None:
         self.folder = folder
         self.study = study
+        self._journal = journal
         self._count = len(study.get_trials(deepcopy=False))
 
     @classmethod
@@ -102,7 +50,7 @@ class StudyRecord:
         import optuna
 
         folder.mkdir(parents=True, exist_ok=True)
-        storage = open_storage(folder, repair=True)
+        storage, journal = open_journal(folder)
         study = optuna.create_study(
             storage=storage,
             study_name=folder.parent.name,
@@ -110,33 +58,37 @@ class StudyRecord:
             sampler=optuna.samplers.RandomSampler(),
             load_if_exists=True,
         )
-        record = cls(folder, study)
+        record = cls(folder, study, journal)
         if "study_id" not in study.user_attrs:
             name = f"{folder.parent.name}:{folder.name}:{secrets.token_hex(4)}"
-            study.set_user_attr("study_id", name)
+            record.set_attribute("study_id", name)
         return record
 
     @classmethod
     def reopen(cls, folder: Path) -> Self:
         """Open a study that is there for writing; the caller holds its lock."""
-        return cls._load(folder, repair=True)
+        return cls._load(folder, *open_journal(folder))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Open a study for reading, also while a driver writes to it."""
-        return cls._load(folder, repair=False)
+        return cls._load(folder, open_for_reading(folder))
 
     @classmethod
-    def _load(cls, folder: Path, *, repair: bool) -> Self:
+    def _load(
+        cls,
+        folder: Path,
+        storage: "optuna.storages.BaseStorage",
+        journal: "StudyJournal | None" = None,
+    ) -> Self:
         import optuna
 
-        storage = open_storage(folder, repair=repair)
         study = optuna.load_study(
             storage=storage,
             study_name=folder.parent.name,
             sampler=optuna.samplers.RandomSampler(),
         )
-        return cls(folder, study)
+        return cls(folder, study, journal)
 
     @property
     def name(self) -> str:
@@ -161,11 +113,20 @@ class StudyRecord:
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Write an attribute of the study, a JSON value."""
-        self.study.set_user_attr(name, value)
+        self.study._storage.set_study_user_attr(self.study._study_id, name, value)
+
+    def one_write(self) -> AbstractContextManager[None]:
+        """What is written within is written as one, at the end."""
+        return nullcontext() if self._journal is None else self._journal.batch()
+
+    def sync(self) -> None:
+        """Have all that was written on the disk: it survives a power cut, not a kill alone."""
+        if self._journal is not None:
+            self._journal.sync()
 
     def trials(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [_record_of(trial) for trial in self._frozen()]
+        return [record_of(trial) for trial in self._frozen()]
 
     @property
     def count(self) -> int:
@@ -174,7 +135,7 @@ class StudyRecord:
 
     def trial(self, number: int) -> TrialRecord:
         """One trial."""
-        return _record_of(self.frozen(number))
+        return record_of(self.frozen(number))
 
     def frozen(self, number: int) -> "optuna.trial.FrozenTrial":
         """One trial as Optuna has it."""
@@ -188,20 +149,9 @@ class StudyRecord:
 
     def add_all(self, asked: Sequence[Asked]) -> list[int]:
         """Write the waiting trials of a wave; gives their numbers."""
-        import optuna
-
-        for trial in asked:
-            attrs = {"origin": trial.origin, "seed": trial.seed, "attempt": -1}
-            wave = {} if trial.wave[1] == 1 else {"wave": list(trial.wave)}
-            self.study.add_trial(
-                optuna.trial.create_trial(
-                    state=optuna.trial.TrialState.WAITING,
-                    params=dict(trial.proposal.params),
-                    distributions=dict(trial.proposal.distributions),
-                    system_attrs=dict(trial.proposal.system_attrs),
-                    user_attrs={**attrs, **wave},
-                )
-            )
+        with self.one_write():
+            for trial in asked:
+                self.study.add_trial(waiting_trial(trial))
         first, self._count = self._count, self._count + len(asked)
         return list(range(first, self._count))
 
@@ -211,15 +161,29 @@ class StudyRecord:
 
         trial = self.frozen(number)
         attempt = int(trial.user_attrs["attempt"]) + 1
-        self.set_trial_attribute(number, "attempt", attempt)
         state = optuna.trial.TrialState.RUNNING
-        self.study._storage.set_trial_state_values(trial._trial_id, state)
+        with self.one_write():
+            self.set_trial_attribute(number, "attempt", attempt)
+            self.study._storage.set_trial_state_values(trial._trial_id, state)
         return attempt
 
-    def add_rung(self, number: int, step: int, value: float) -> None:
-        """A running trial's value at a rung; one already there stays."""
+    def add_rung(
+        self, number: int, step: int, value: float, *, failed_at: int | None = None
+    ) -> None:
+        """A running trial's value at a rung; one already there stays.
+
+        Args:
+            number: The trial.
+            step: The epoch that it has reported.
+            value: The search metric then.
+            failed_at: The rung at which it is to stop for it; None if it goes on.
+        """
         trial = self.frozen(number)
-        if step not in trial.intermediate_values:
+        if step in trial.intermediate_values:
+            return
+        with self.one_write():
+            if failed_at is not None:
+                self.set_trial_attribute(number, "failed_at", failed_at)
             self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
 
     def close(self, number: int, ending: Ending) -> None:
@@ -228,16 +192,18 @@ class StudyRecord:
         The ending is written before the state, so that a kill between the two loses nothing:
         `settle` finishes the job.
         """
-        self._write_ending(number, ending)
-        self._set_state(number, ending.outcome, ending.value)
+        with self.one_write():
+            self._write_ending(number, ending)
+            self._set_state(number, ending.outcome, ending.value)
 
     def give_up(self, number: int, ending: Ending) -> None:
         """Fail a trial that was lost too often; it is not run again."""
         import optuna
 
-        self._write_ending(number, ending)
-        trial_id = self.frozen(number)._trial_id
-        self.study._storage.set_trial_state_values(trial_id, optuna.trial.TrialState.FAIL)
+        with self.one_write():
+            self._write_ending(number, ending)
+            trial_id = self.frozen(number)._trial_id
+            self.study._storage.set_trial_state_values(trial_id, optuna.trial.TrialState.FAIL)
 
     def settle(self) -> list[int]:
         """Bring trials that a dead driver left behind into a state that is true; gives them.
@@ -251,11 +217,12 @@ class StudyRecord:
             if trial.state is not optuna.trial.TrialState.RUNNING:
                 continue
             settled.append(trial.number)
-            ending = _ending_of(trial)
+            ending = ending_of(trial)
             if ending and ending["attempt"] == trial.user_attrs["attempt"]:
                 self._set_state(trial.number, Outcome(ending["outcome"]), ending["value"])
             else:
                 self.close(trial.number, Ending(Outcome.INTERRUPTED, reason="its driver died"))
+        self.sync()
         return settled
 
     def set_trial_attribute(self, number: int, name: str, value: Any) -> None:
@@ -264,7 +231,7 @@ class StudyRecord:
 
     def _write_ending(self, number: int, ending: Ending) -> None:
         attempt = int(self.frozen(number).user_attrs["attempt"])
-        self.set_trial_attribute(number, "ending", _ending_values(ending, attempt))
+        self.set_trial_attribute(number, "ending", ending_values(ending, attempt))
 
     def _set_state(self, number: int, outcome: Outcome, value: float | None) -> None:
         from optuna.trial import Trial, TrialState
@@ -296,45 +263,3 @@ def best_trials(record: StudyRecord) -> Iterator[TrialRecord]:
     complete = [t for t in record.trials() if t.outcome is Outcome.COMPLETE]
     sign = -1 if record.is_maximized else 1
     yield from sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.number))
-
-
-def _ending_values(ending: Ending, attempt: int) -> dict[str, Any]:
-    return {
-        "attempt": attempt,
-        "outcome": ending.outcome.value,
-        "value": ending.value,
-        "best_step": ending.best_step,
-        "reason": ending.reason,
-        "traceback": ending.traceback,
-        "notes": dict(ending.notes),
-        "has_weights": ending.has_weights,
-    }
-
-
-def _ending_of(trial: "optuna.trial.FrozenTrial") -> dict[str, Any] | None:
-    return trial.user_attrs.get("ending")
-
-
-def _record_of(trial: "optuna.trial.FrozenTrial") -> TrialRecord:
-    from optuna.trial import TrialState
-
-    is_open = trial.state is TrialState.RUNNING
-    ending = {} if is_open else (_ending_of(trial) or {})
-    return TrialRecord(
-        number=trial.number,
-        outcome=Outcome(ending["outcome"]) if ending else None,
-        is_waiting=trial.state is TrialState.WAITING,
-        value=trial.value if trial.state.is_finished() else None,
-        best_epoch=ending.get("best_step"),
-        params=dict(trial.params),
-        rungs=dict(trial.intermediate_values),
-        origin=str(trial.user_attrs.get("origin", "sampler")),
-        seed=int(trial.user_attrs.get("seed", 0)),
-        wave=tuple(trial.user_attrs.get("wave", (trial.number, 1))),
-        attempt=int(trial.user_attrs.get("attempt", -1)),
-        reason=str(ending.get("reason", "")),
-        traceback=str(ending.get("traceback", "")),
-        notes=ending.get("notes", {}),
-        started=trial.datetime_start,
-        ended=trial.datetime_complete,
-    )

@@ -22,6 +22,7 @@ from runner.errors import ExperimentError
 from runner.experiment import Experiment, Space, Store
 from runner.study.environment import provenance_tags
 from runner.study.feed import StudyFeed, require_success
+from runner.study.ground import Ground
 from runner.study.identity import require_same
 from runner.study.logbook import open_logbook
 from runner.study.opening import open_feed
@@ -29,7 +30,6 @@ from runner.study.options import BackendName, Options
 from runner.study.record import StudyRecord
 from runner.study.signals import graceful_signals
 from runner.study.storage import JOURNAL, study_folder, study_lock
-from runner.study.wave_size import wave_rules
 from runner.tracking import RunStatus, StudyRun, Tracking, connect
 from runner.trial import Facts, Lease, Objective, objective_for
 
@@ -72,9 +72,11 @@ class Search:
         Raises:
             SearchStopped: If it cannot go on.
         """
-        with graceful_signals(self.feed):
-            self._backend.run(self.feed)
-        self.record.set_attribute("seconds_used", round(self.feed.budget.used_s, 3))
+        try:
+            with graceful_signals(self.feed):
+                self._backend.run(self.feed)
+        finally:
+            self.feed.finish()
         require_success(self.feed)
 
     @property
@@ -119,9 +121,8 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         _settle_identity(record, experiment, facts)
         study_run, tracking = _open_run(connecting, experiment, record, facts)
         logbook = open_logbook(experiment, record, study_run)
-        slots = len(leases.leases)
-        waves = wave_rules(experiment, space, objective=objective, facts=facts, slots=slots)
-        feed = open_feed(experiment, record, space, logbook, waves, options)
+        ground = Ground(experiment, space, facts, objective, slots=len(leases.leases))
+        feed = open_feed(ground, record, logbook, options)
         search = Search(
             experiment, folder, record, facts, leases.leases, study_run, tracking, feed, backend
         )
@@ -200,6 +201,7 @@ def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) 
         record.set_attribute("identity", identity)
     # Budget, slots and tracking may differ from one command to the next: the newest counts.
     record.set_attribute("experiment", experiment.resolved())
+    record.sync()
 
 
 def _open_run(

@@ -16,7 +16,7 @@ from runner.study.logbook import EVALUATION, WEIGHTS
 from runner.study.mlflow_mapping import STATUS, history_of
 from runner.study.planning import inspect_here
 from runner.study.reading import read_study
-from runner.study.record import TrialRecord
+from runner.study.trial_record import TrialRecord
 from runner.tracking import TAG_KIND, TAG_OUTCOME, connect
 from runner.trial import (
     Attempt,

@@ -21,6 +21,8 @@ from runner.errors import NotFound, StudyLocked
 if TYPE_CHECKING:
     import optuna
 
+    from runner.study.journal import StudyJournal
+
 JOURNAL = "journal.log"
 LOCK = "lock"
 ARCHIVED = "archived"
@@ -157,24 +159,34 @@ def is_left_behind(folder: Path) -> bool:
     return path.exists() and path.stat().st_size > 0 and not is_locked(folder)
 
 
-def open_storage(folder: Path, *, repair: bool) -> "optuna.storages.JournalStorage":
-    """Optuna's storage of a study.
+def open_journal(folder: Path) -> "tuple[optuna.storages.JournalStorage, StudyJournal]":
+    """Optuna's storage of a study for the holder of its lock, and the file behind it.
 
-    Args:
-        folder: The study's.
-        repair: Cut off a last line that a killed driver left unfinished; only the holder of the
-            lock may. A reader leaves it: it may be a line just being written.
+    Side effects: a last line that a killed driver left unfinished is cut off.
     """
+    import optuna
+
+    from runner.study.journal import StudyJournal
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = folder / JOURNAL
+    if path.exists():
+        repair_tail(path)
+    journal = StudyJournal(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.JournalStorage(journal), journal
+
+
+def open_for_reading(folder: Path) -> "optuna.storages.JournalStorage":
+    """Optuna's storage of a study, also while a driver writes to it: half a line is ignored."""
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = folder / JOURNAL
-    if repair and path.exists():
-        repair_tail(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        backend = JournalFileBackend(str(path), lock_obj=_KernelLocked())  # type: ignore[arg-type]
+        backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=_KernelLocked())  # type: ignore[arg-type]
         return optuna.storages.JournalStorage(backend)
 
 

@@ -1,13 +1,13 @@
 """How many trials are asked for at once, and whether anything is gained by it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner.experiment import Experiment, Space
+from runner.study.ground import Ground
 from runner.study.sampling import Sampling
 from runner.study.waves import WaveRules
-from runner.trial import Facts, Hint, Objective, derive_seed
+from runner.trial import Hint, derive_seed
 
 # Trials asked for at once, unless the experiment says, where some can be trained as one job.
 WAVE = 16
@@ -17,37 +17,32 @@ FREE_WAVE = 64
 LOOKED_AT = 64
 
 
-def wave_rules(
-    experiment: Experiment, space: Space, *, objective: Objective, facts: Facts, slots: int
-) -> WaveRules:
+def wave_rules(ground: Ground) -> WaveRules:
     """How a study's trials are asked for and put together.
 
     Waves gain something where trials can share a job, or where some cost less than others and
     so may run first; where not, trials are asked for one by one.
-
-    Args:
-        experiment: What was asked.
-        space: Bound to its model.
-        objective: Knows what trials will be like.
-        facts: What the second pass found out.
-        slots: Jobs that run at once.
     """
 
     def hint_of(params: Mapping[str, Any]) -> Hint:
-        return objective.hint(params, facts)
+        return ground.objective.hint(params, ground.facts)
 
-    fuse = experiment.reuse.fuse
-    asked = experiment.search.wave
+    fuse = ground.experiment.reuse.fuse
+    asked = ground.experiment.search.wave
     if asked != "auto":
-        return WaveRules(asked, asked, fuse, slots, hint_of)
-    sampling = Sampling(
-        space, "random", seed=derive_seed(experiment.seed, "hints"), direction="maximize"
-    )
-    points = [sampling.ask(number) for number in range(LOOKED_AT)]
-    hints = [hint_of(point.params) for point in points if point is not None]
+        return WaveRules(asked, asked, fuse, ground.slots, hint_of)
+    hints = [hint_of(params) for params in _some_settings(ground)]
     kin = Counter(hint.kin for hint in hints if hint.kin is not None)
     has_kin = any(count > 1 for count in kin.values())
     is_mixed = len({hint.cost for hint in hints}) > 1
     size = WAVE if has_kin else 1
     free_size = max(FREE_WAVE, fuse) if has_kin or is_mixed else 1
-    return WaveRules(size, max(size, free_size), fuse, slots, hint_of)
+    return WaveRules(size, max(size, free_size), fuse, ground.slots, hint_of)
+
+
+def _some_settings(ground: Ground) -> Iterator[Mapping[str, Any]]:
+    seed = derive_seed(ground.experiment.seed, "hints")
+    sampling = Sampling(ground.space, "random", seed=seed, direction="maximize")
+    for number in range(LOOKED_AT):
+        if (proposal := sampling.ask(number)) is not None:
+            yield proposal.params

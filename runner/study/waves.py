@@ -11,8 +11,9 @@ from typing import Any
 
 from runner.study.budget import Budget
 from runner.study.inbox import Enqueue
-from runner.study.record import Asked, StudyRecord, TrialRecord
+from runner.study.record import StudyRecord
 from runner.study.sampling import Proposal, Sampling
+from runner.study.trial_record import Asked, TrialRecord
 from runner.trial import Hint, derive_seed
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,10 @@ from runner.backends import InlineBackend, NoJob, SimulatedBackend
 from runner.experiment import FixedParameter, FloatParameter, Space, Store
 from runner.study import Listener, Silent, StudyFeed, StudyRecord, study_lock
 from runner.study.budget import Budget
-from runner.study.feed import Rules
 from runner.study.logbook import Logbook
-from runner.study.pruning import make_pruner
+from runner.study.pruning import make_judge
+from runner.study.rules import Rules
+from runner.study.rungs import Rungs
 from runner.study.sampling import Sampling
 from runner.study.waves import WaveRules
 from runner.tracking import RunStatus, StudyRun, Tracking, TrialRun, connect, read_trials
@@ -61,6 +62,7 @@ class Opened:
         """The next trial for a slot; there must be one."""
         job = self.feed.next(Lease(slot))
         assert isinstance(job, Job)
+        self.feed.finish()
         return job.trials[0]
 
     def no_job(self, slot: int = 0) -> NoJob:
@@ -77,6 +79,7 @@ class Opened:
     def end(self, key: Attempt, outcome: Outcome, value: float | None = None) -> None:
         """End an attempt."""
         self.feed.end(key, Ending(outcome, value, None if value is None else 1))
+        self.feed.finish()
 
     @property
     def outcomes(self) -> list[str]:
@@ -85,11 +88,13 @@ class Opened:
 
     def runs(self) -> dict[int, TrialRun]:
         """What MLflow has, by trial."""
+        self.feed.finish()
         self.study_run.flush()
         return {run.number: run for run in read_trials(self.tracking, self.record.study_id)}
 
     def steps(self, number: int, metric: str = METRIC) -> list[int]:
         """The epochs of a metric in MLflow."""
+        self.feed.finish()
         self.study_run.flush()
         run_id = self.study_run.run_ids[number]
         return [point.step for point in self.tracking.metric_history(run_id, metric)]
@@ -118,7 +123,7 @@ def _open(
     waves: WaveRules | None = None,
 ) -> Opened:
     record = StudyRecord.open(folder, direction="maximize")
-    record.study.pruner = make_pruner(pruner, 9)
+    rungs = Rungs(pruner)
     study_run = tracking.open_study(
         "cats", study_id=record.study_id, run_name="cats:1", tags={}, params={}, artifacts={}
     )
@@ -133,10 +138,10 @@ def _open(
     feed = StudyFeed(
         record,
         sampling=Sampling(space, sampler, seed=seed, direction="maximize"),
+        judge=make_judge(rungs, name="cats", max_epochs=9, is_maximized=True),
         budget=Budget(trials, time_s, float(record.attributes.get("seconds_used", 0.0))),
         rules=Rules(
             metric="accuracy",
-            pruner=pruner,
             seed=seed,
             first=first,
             trial_time_s=trial_time_s,

@@ -1,0 +1,133 @@
+"""The journal's one writer: batches, syncs, and Optuna's own eyes on the file."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from runner.errors import SearchStopped
+from runner.study import StudyRecord
+from runner.study.journal import StudyJournal
+from runner.study.sampling import Proposal
+from runner.study.storage import JOURNAL
+from runner.study.trial_record import Asked
+from runner.trial import Ending, Outcome
+
+LOGS: list[dict[str, Any]] = [{"op_code": 2, "n": n} for n in range(3)]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> StudyJournal:
+    made = StudyJournal(tmp_path / JOURNAL)
+    assert list(made.read_logs(0)) == []
+    return made
+
+
+def lines(folder: Path) -> list[Any]:
+    return [json.loads(line) for line in (folder / JOURNAL).read_bytes().splitlines()]
+
+
+def test_append_is_in_the_file_at_once_and_read_back_as_the_file_has_it(
+    journal: StudyJournal, tmp_path: Path
+) -> None:
+    journal.append_logs([{"op_code": 2, "pair": (1, 2), "by_step": {3: 0.5}}])
+    assert lines(tmp_path) == [{"op_code": 2, "pair": [1, 2], "by_step": {"3": 0.5}}]
+    assert list(journal.read_logs(0)) == lines(tmp_path)
+    assert list(journal.read_logs(1)) == []
+
+
+def test_batch_is_one_write_at_its_end(
+    journal: StudyJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+    write = journal._write
+    monkeypatch.setattr(
+        journal, "_write", lambda content: (writes.append(content), write(content))
+    )
+    with journal.batch():
+        journal.append_logs(LOGS[:1])
+        with journal.batch():
+            journal.append_logs(LOGS[1:])
+        assert list(journal.read_logs(0)) == LOGS
+        assert lines(tmp_path) == []
+    assert lines(tmp_path) == LOGS
+    assert len(writes) == 1
+
+
+def test_batch_that_is_left_by_an_exception_is_written_as_it_was_told(
+    journal: StudyJournal, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt), journal.batch():
+        journal.append_logs(LOGS[:2])
+        raise KeyboardInterrupt
+    journal.append_logs(LOGS[2:])
+    assert lines(tmp_path) == LOGS
+
+
+def test_sync_is_one_however_much_was_written_and_none_if_nothing_was(
+    journal: StudyJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), fsync(fd)))
+    journal.sync()
+    assert synced == []
+    for log in LOGS:
+        journal.append_logs([log])
+    journal.sync()
+    journal.sync()
+    assert len(synced) == 1
+
+
+def test_write_that_fails_says_where_and_what_to_do(tmp_path: Path) -> None:
+    journal = StudyJournal(tmp_path / JOURNAL)
+    (tmp_path / JOURNAL).unlink()
+    (tmp_path / JOURNAL).mkdir()
+    with pytest.raises(SearchStopped) as caught:
+        journal.append_logs(LOGS)
+    assert str(caught.value).startswith(
+        f"the study's journal {tmp_path / JOURNAL} cannot be written"
+    )
+    assert str(caught.value).endswith("make room and search again")
+
+
+def test_trial_costs_one_write_each_for_its_wave_its_begin_and_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = StudyRecord.open(tmp_path / "cats" / "1", direction="maximize")
+    writes: list[bytes] = []
+    write = StudyJournal._write
+    monkeypatch.setattr(
+        StudyJournal,
+        "_write",
+        lambda self, content: (writes.append(content), write(self, content)),
+    )
+    record.add_all([Asked(Proposal({}, {}), "sampler", seed, (0, 4)) for seed in range(4)])
+    assert len(writes) == 1
+    record.begin(0)
+    record.add_rung(0, 1, 0.5, failed_at=1)
+    record.close(0, Ending(Outcome.OUT_OF_MEMORY))
+    assert len(writes) == 4
+    record.set_attribute("seconds_used", 1.0)
+    assert len(writes) == 5
+
+
+def test_optuna_reads_what_the_driver_wrote(tmp_path: Path) -> None:
+    folder = tmp_path / "cats" / "1"
+    record = StudyRecord.open(folder, direction="maximize")
+    distribution = optuna.distributions.FloatDistribution(0.0, 1.0)
+    proposal = Proposal({"x": 0.25}, {"x": distribution})
+    record.add_all([Asked(proposal, "sampler", seed, (0, 3)) for seed in range(3)])
+    for number, outcome in enumerate((Outcome.COMPLETE, Outcome.PRUNED)):
+        record.begin(number)
+        record.add_rung(number, 1, 0.5)
+        record.close(number, Ending(outcome, 0.75))
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
+    study = optuna.load_study(study_name="cats", storage=optuna.storages.JournalStorage(backend))
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "PRUNED", "WAITING"]
+    assert [trial.value for trial in study.trials] == [0.75, 0.5, None]
+    assert study.trials == record.study.get_trials()

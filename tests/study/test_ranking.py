@@ -1,0 +1,33 @@
+"""The best few, kept up to date."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from runner.study import StudyRecord, best_trials
+from runner.study.ranking import Ranking
+from runner.study.sampling import Proposal
+from runner.trial import Ending, Outcome
+
+
+@pytest.mark.parametrize("is_maximized", [True, False])
+@pytest.mark.parametrize("places", [0, 1, 4])
+def test_ranking_drops_each_trial_but_the_best_few_exactly_once(
+    memory_record: Callable[[], StudyRecord], places: int, is_maximized: bool
+) -> None:
+    record, rng = memory_record(), random.Random(places)
+    ranking = Ranking(places, is_maximized=is_maximized)
+    kept: set[int] = set()
+    sign = 1 if is_maximized else -1
+    for number in range(60):
+        record.begin(record.add(Proposal({}, {}), origin="sampler", seed=0))
+        record.close(number, Ending(Outcome.COMPLETE, round(rng.random(), 1)))
+        kept.add(number)
+        if (dropped := ranking.add(record.trial(number))) is not None:
+            kept.remove(dropped)
+        order = sorted(record.trials(), key=lambda t: (-sign * (t.value or 0.0), t.number))
+        assert kept == {trial.number for trial in order[:places]}
+        assert ranking.best == order[0].value
+    assert ranking.add(record.trial(3)) is None
+    assert len(list(best_trials(record))) == 60
