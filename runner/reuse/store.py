@@ -32,6 +32,7 @@ KEPT_BYTES = 2**30
 _SUFFIX = ".features"
 # A folder that is deleted while it is being opened is made again this often.
 _TRIES = 3
+_DELETED_MEANWHILE = (FileNotFoundError, FileExistsError)  # the second is mkdir's, exist_ok or not
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class FeatureStore:
                     return make_together(place, order)
             except DiskRefused as err:
                 refusal = err
-                if not isinstance(err.__cause__, FileNotFoundError):
+                if not isinstance(err.__cause__, _DELETED_MEANWHILE):
                     break
         log.warning("features cannot be kept in %s (%s); kept in memory", folder.parent, refusal)
         return make_in_memory(order)

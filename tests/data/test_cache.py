@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.data.cache import cache_entries, prune_cache, whole_file
+from runner.data.cache import cache_entries, prune_cache, unfinished_entries, whole_file
 
 
 @pytest.fixture
@@ -36,6 +36,23 @@ def test_cache_that_does_not_exist_has_no_entries(tmp_path):
     assert cache_entries(tmp_path / "nowhere") == []
 
 
+def test_cache_entries_of_one_kind_leave_out_the_others(cache):
+    assert [entry.key for entry in cache_entries(cache, kind="features")] == ["folder"]
+    assert cache_entries(cache, kind="tokens") == []
+
+
+def test_unfinished_entries_are_files_and_folders_and_no_finished_ones(cache):
+    working = cache / "features" / ".tmp-working"
+    working.mkdir()
+    (working / "half").write_bytes(b"x" * 10)
+    (cache / "pixels" / ".tmp-writing").write_bytes(b"x")
+
+    found = {entry.path.name: entry.bytes for entry in unfinished_entries(cache)}
+
+    assert found == {".tmp-working": 10, ".tmp-writing": 1}
+    assert [entry.kind for entry in unfinished_entries(cache, kind="features")] == ["features"]
+
+
 def test_prune_cache_removes_the_least_recently_used_first(cache):
     removed = prune_cache(cache, keep_bytes=150_000)
 
@@ -55,6 +72,20 @@ def test_prune_cache_removes_what_dead_writers_left(cache):
     os.utime(dead, (time.time() - 7200,) * 2)
 
     prune_cache(cache, keep_bytes=10**9)
+
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_prune_cache_removes_a_folder_that_nobody_has_written_to_for_an_hour(cache):
+    dead, alive = cache / "features" / ".tmp-dead", cache / "features" / ".tmp-alive"
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "half").write_bytes(b"x")
+    for path in (dead / "half", dead, alive):
+        os.utime(path, (time.time() - 7200,) * 2)
+
+    assert prune_cache(cache, keep_bytes=10**9) == []
 
     assert not dead.exists()
     assert alive.exists()

@@ -80,7 +80,7 @@ def test_rows_have_the_same_bits_whichever_number_of_processes_shares_the_work(t
     digests = set()
     for count in (1, 2, 3):
         cache = tmp_path / str(count)
-        with sharers(cache, *[{"pause_s": 0.01}] * count) as at_work:
+        with sharers(cache, *[{"pause_s": 0.03}] * count) as at_work:
             digests |= {sharer.read_until("digest") for sharer in at_work}
 
             done = [sharer.chunks for sharer in at_work]
