@@ -11,7 +11,7 @@
     |   `-- SearchStopped           the search cannot go on, whatever trial comes next
     |-- TrialFailed                 this trial failed; it is recorded and the search goes on
     |   `-- TrialOutOfMemory        not even one example at a time fits
-    |-- reuse.TooLarge              features do not fit into their budget; the trial goes on without
+    |-- reuse.TooLarge              features do not fit into their budget; trials do without
     |-- NoSuchDevice                a device was asked for that this machine does not have
     |-- NotFound                    no such study, trial, run or model
     |-- TrackingUnreachable         the MLflow store or server cannot be reached
