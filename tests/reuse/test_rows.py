@@ -44,6 +44,15 @@ def test_block_of_rows_with_a_gradient_keeps_no_gradient():
     assert (as_block(rows, 2).values == 2).all()
 
 
+def test_block_of_rows_computed_in_inference_mode_is_like_any_other():
+    with torch.inference_mode():
+        rows = torch.ones(2, 3, dtype=torch.bfloat16) * 2
+
+    block = as_block(rows, 2)
+
+    assert loaded(block.values, torch.bfloat16).tolist() == [[2.0] * 3] * 2
+
+
 def test_block_of_ragged_rows_keeps_their_lengths():
     block = as_block(Ragged(torch.ones(5, 2), torch.tensor([2, 0, 3])), 3)
 
