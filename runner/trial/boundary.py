@@ -52,7 +52,7 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
         ending = Ending(Outcome.FAILED, reason="the objective returned without ending the trial")
     except Exception as error:
         logger.error("the trial failed", exc_info=True)
-        ending = _ending_of(error)
+        ending = ending_of(error)
     if len(job.trials) > 1:
         reason = f"a job of {len(job.trials)} trials failed: {ending.reason}"
         ending = replace(ending, outcome=Outcome.LOST, reason=reason)
@@ -61,7 +61,8 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
             channel.end(spec.key, ending)
 
 
-def _ending_of(error: Exception) -> Ending:
+def ending_of(error: Exception) -> Ending:
+    """The ending of a trial that raised."""
     outcome = Outcome.OUT_OF_MEMORY if isinstance(error, TrialOutOfMemory) else Outcome.FAILED
     text = str(error) or type(error).__name__
     prefix = "" if isinstance(error, DataError | TrialOutOfMemory) else f"{type(error).__name__}: "

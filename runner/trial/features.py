@@ -23,6 +23,11 @@ class FeatureRows(Protocol):
         """Rows by number, [B, ...], or padded with zeros behind where they are of texts."""
         ...
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows, [N, ...]."""
+        ...
+
 
 @dataclass(frozen=True)
 class HostRows:
@@ -43,6 +48,11 @@ class HostRows:
             found = found.pin_memory()
         return _ordered(found.to(device, non_blocking=True), self.is_channels_last)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See `FeatureRows.shape`."""
+        return self.features.shape
+
 
 @dataclass(frozen=True)
 class ResidentRows:
@@ -60,6 +70,11 @@ class ResidentRows:
         """See `FeatureRows.gather`."""
         chosen = rows.to(self.values.device, non_blocking=True)
         return _ordered(self.values[chosen], self.is_channels_last)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See `FeatureRows.shape`."""
+        return tuple(self.values.shape)
 
 
 def rows_on(
@@ -111,6 +126,10 @@ class FeatureInputs:
     def beside(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
         """See `Inputs.beside`."""
         return self.plain.beside(chosen, recipe, device=device)
+
+    def whole(self, device: torch.device) -> Tensor:
+        """All of it in memory, in the order of the part: [V, N, ...], V views."""
+        return torch.stack([view.gather(self.rows, device=device) for view in self.views])
 
     def _batch(
         self, chosen: Tensor, recipe: Recipe, view: FeatureRows, device: torch.device

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from runner.experiment import Experiment
-from runner.trial.bench import Bench
+from runner.trial.bench import Bench, Built
 from runner.trial.checkpoint import (
     TrainingState,
     load_checkpoint,
@@ -17,7 +17,9 @@ from runner.trial.checkpoint import (
 )
 from runner.trial.job import Channel, Decision, Ending, Lease, Outcome, TrialSpec
 from runner.trial.memory import peak_memory_gib, with_shrinking_micro_batch
+from runner.trial.precision import Numerics
 from runner.trial.progress import Goal
+from runner.trial.route import Route
 from runner.trial.training import Leave, Training
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
         logger.info("going on after epoch %d", saved.epoch)
         decision = _replay(saved, spec, channel)
         if decision is not Decision.CONTINUE:
-            return _ending(saved, decision.outcome, lease, folder, {})
+            return ending_of_state(saved, decision.outcome, lease, folder, {})
     running: list[Training] = []
 
     def attempt(micro_batch: int) -> Decision:
@@ -66,13 +68,18 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
     first = saved.micro_batch if saved is not None else recipe.batch_size
     decision = with_shrinking_micro_batch(first, attempt)
     training = running.pop()
-    notes = {
-        "freeze_depth": training.built.depth,
-        "precision": str(training.numerics.dtype).removeprefix("torch."),
-        "reuse": training.route.note,
-        "channels_last": training.numerics.memory_format is torch.channels_last,
+    notes = computing_notes(training.built, training.numerics, training.route)
+    return ending_of_state(training.state, decision.outcome, lease, folder, notes)
+
+
+def computing_notes(built: Built, numerics: Numerics, route: Route) -> dict[str, Any]:
+    """How a trial was computed, for its tags."""
+    return {
+        "freeze_depth": built.depth,
+        "precision": str(numerics.dtype).removeprefix("torch."),
+        "reuse": route.note,
+        "channels_last": numerics.memory_format is torch.channels_last,
     }
-    return _ending(training.state, decision.outcome, lease, folder, notes)
 
 
 def _replay(saved: TrainingState, spec: TrialSpec, channel: Channel) -> Decision:
@@ -85,13 +92,18 @@ def _replay(saved: TrainingState, spec: TrialSpec, channel: Channel) -> Decision
     return decision
 
 
-def _ending(
+def ending_of_state(
     state: TrainingState,
     outcome: Outcome,
     lease: Lease,
     folder: Path,
     notes: Mapping[str, Any],
 ) -> Ending:
+    """The ending of a trial that was trained so far.
+
+    Side effects: writes the weights of a complete trial into its folder, and removes the
+    checkpoint of one that is over.
+    """
     is_complete = outcome is Outcome.COMPLETE
     if is_complete and state.best_weights is None:
         return Ending(

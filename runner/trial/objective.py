@@ -1,16 +1,20 @@
 """The built-in objective: fine-tune a pretrained model with one trial's hyperparameters."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.experiment import Experiment, Store
+from runner.trial.boundary import ending_of
 from runner.trial.job import Channel, Facts, Hint, Job, Lease, Objective
 from runner.trial.sharing import hint_of
 
 if TYPE_CHECKING:
     from runner.trial.bench import Bench
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,14 +45,27 @@ class FineTune:
         return inspect_experiment(self.bench(lease), lease)
 
     def run(self, job: Job, lease: Lease, channel: Channel) -> None:
-        """Run each of the job's trials; see `Objective.run`."""
+        """Run the job's trials: heads as one computation, others in turn; see `Objective.run`."""
         from runner.trial.finetune import fine_tune
         from runner.trial.isolation import reset_process
 
-        for spec in job.trials:
+        left = job.trials
+        if len(left) > 1:
+            from runner.trial.fused import train_heads
+
+            reset_process(lease)
+            left = train_heads(self.bench(lease), left, lease, channel)
+        for spec in left:
             reset_process(lease)
             Path(spec.folder).mkdir(parents=True, exist_ok=True)
-            ending = fine_tune(self.bench(lease), spec, lease, channel)
+            try:
+                ending = fine_tune(self.bench(lease), spec, lease, channel)
+            except Exception as error:
+                if len(job.trials) == 1:
+                    raise
+                # Its company has nothing to do with it.
+                logger.exception("trial %d failed", spec.key.trial)
+                ending = ending_of(error)
             channel.end(spec.key, ending)
 
     def bench(self, lease: Lease) -> "Bench":

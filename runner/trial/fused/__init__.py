@@ -6,6 +6,7 @@ comes out as it would alone, to floating-point noise; what a trial is, `trial/tr
 
 from runner.trial.fused.contract import HeadEnding, HeadFeatures, HeadSetting, HeadTrial
 from runner.trial.fused.fusing import fuse_heads, obstacle_to_fusing
+from runner.trial.fused.job import train_heads
 
 __all__ = [
     "HeadEnding",
@@ -14,4 +15,5 @@ __all__ = [
     "HeadTrial",
     "fuse_heads",
     "obstacle_to_fusing",
+    "train_heads",
 ]
