@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 REDRAWS = 10
 # A space of no more settings than this is listed, to find one that is left when redraws do not.
 MAX_LISTED = 1000
+# Those that log what they think of a space; to silence the log costs half a millisecond.
+_TALKATIVE = frozenset({"gp", "cmaes", "qmc"})
 # A sampler's own bookkeeping travels in the trial under this system attribute.
 STATE_ATTRIBUTE = "runner:sampler_state"
 MEMORY_CONSTRAINT = "memory"
@@ -67,14 +69,12 @@ class Sampling:
     """
 
     def __init__(self, space: Space, sampler: str, *, seed: int, direction: str) -> None:
-        import optuna
+        from runner.study.history import mirror_study
 
         self._space = space
         self._sampler = sampler
         self._seed = seed
-        self._mirror = optuna.create_study(
-            direction=optuna.study.StudyDirection[direction.upper()]
-        )
+        self._mirror = mirror_study(direction)
         self._live: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
         self._left = _listed(space)
@@ -97,6 +97,8 @@ class Sampling:
         """
         import optuna
 
+        from runner.study.history import Told
+
         state = dict(trial.system_attrs.get(STATE_ATTRIBUTE, {}))
         self._use(trial.params)
         for _ in range(state.get("discarded", 0)):
@@ -105,17 +107,22 @@ class Sampling:
             self._mirror.add_trial(failed)
         for key, value in state.get("study", {}).items():
             self._mirror._storage.set_study_system_attr(self._mirror._study_id, key, value)
-        frozen = optuna.trial.create_trial(
-            state=trial.state if trial.state.is_finished() else optuna.trial.TrialState.RUNNING,
+        running = optuna.trial.TrialState.RUNNING
+        told = Told(
+            number=-1,
+            trial_id=-1,
+            state=trial.state if trial.state.is_finished() else running,
             params=dict(trial.params),
             distributions=dict(trial.distributions),
+            user_attrs={},
             system_attrs=dict(trial.system_attrs),
             intermediate_values=dict(trial.intermediate_values),
             value=trial.value,
+            datetime_start=None,
+            datetime_complete=None,
         )
-        self._mirror.add_trial(frozen)
+        trial_id = self._mirror._storage.create_new_trial(self._mirror._study_id, told)
         if not trial.state.is_finished():
-            trial_id = self._mirror.get_trials(deepcopy=False)[-1]._trial_id
             self._live[trial.number] = optuna.Trial(self._mirror, trial_id)
 
     def ask(self, number: int) -> Proposal | None:
@@ -179,14 +186,14 @@ class Sampling:
     def _draw(self, number: int, draw: int, given: Mapping[str, Any] | None = None) -> Proposal:
         study = self._mirror
         before = self._study_attributes()
-        with _without_advice():
+        with _without_advice(self._sampler):
             study.sampler = self._make_sampler(derive_seed(self._seed, "ask", number, draw))
             if given is not None:
                 study.enqueue_trial(dict(given))
             trial = study.ask()
             params = self._suggest_all(trial)
         self._live[number] = trial
-        frozen = study.get_trials(deepcopy=False)[-1]
+        frozen = study._storage.get_trial(trial._trial_id)
         after = {k: v for k, v in self._study_attributes().items() if before.get(k) != v}
         attrs = {k: v for k, v in frozen.system_attrs.items() if k != "fixed_params"}
         if after:
@@ -267,15 +274,18 @@ def _listed(space: Space) -> dict[str, Mapping[str, Any]] | None:
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
+def _without_advice(sampler: str) -> Iterator[None]:
     """Keep back Optuna's advice about samplers: it is for those who choose them by hand."""
     import optuna
 
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if sampler not in _TALKATIVE:
             yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+            return
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(verbosity)

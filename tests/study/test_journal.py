@@ -44,9 +44,12 @@ def test_batch_is_one_write_at_its_end(
 ) -> None:
     writes: list[bytes] = []
     write = journal._write
-    monkeypatch.setattr(
-        journal, "_write", lambda content: (writes.append(content), write(content))
-    )
+
+    def counted(content: bytes) -> None:
+        writes.append(content)
+        write(content)
+
+    monkeypatch.setattr(journal, "_write", counted)
     with journal.batch():
         journal.append_logs(LOGS[:1])
         with journal.batch():
@@ -60,9 +63,13 @@ def test_batch_is_one_write_at_its_end(
 def test_batch_that_is_left_by_an_exception_is_written_as_it_was_told(
     journal: StudyJournal, tmp_path: Path
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), journal.batch():
-        journal.append_logs(LOGS[:2])
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with journal.batch():
+            journal.append_logs(LOGS[:2])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     journal.append_logs(LOGS[2:])
     assert lines(tmp_path) == LOGS
 
@@ -100,11 +107,12 @@ def test_trial_costs_one_write_each_for_its_wave_its_begin_and_its_end(
     record = StudyRecord.open(tmp_path / "cats" / "1", direction="maximize")
     writes: list[bytes] = []
     write = StudyJournal._write
-    monkeypatch.setattr(
-        StudyJournal,
-        "_write",
-        lambda self, content: (writes.append(content), write(self, content)),
-    )
+
+    def counted(journal: StudyJournal, content: bytes) -> None:
+        writes.append(content)
+        write(journal, content)
+
+    monkeypatch.setattr(StudyJournal, "_write", counted)
     record.add_all([Asked(Proposal({}, {}), "sampler", seed, (0, 4)) for seed in range(4)])
     assert len(writes) == 1
     record.begin(0)
