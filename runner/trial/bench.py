@@ -1,7 +1,7 @@
 """What a worker loads once and keeps between jobs: data, pretrained weights, the task."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -74,6 +74,7 @@ class Bench:
     experiment: Experiment
     store: Store
     threads: int = 1
+    _groups: models.LayerGroups | None = field(default=None, init=False, repr=False)
 
     @property
     def base(self) -> Path:
@@ -145,7 +146,8 @@ class Bench:
         """
         seed = derive_seed(trial_seed, "head")
         model = self.modality.build_model(recipe, outputs=self.task.outputs, seed=seed)
-        groups = models.layer_groups(model)
+        # Names only, and every trial's model has the same: finding them takes a tenth of a second.
+        self._groups = groups = self._groups or models.layer_groups(model)
         depth = groups.depth(recipe.freeze_depth)
         if recipe.adapter == "none":
             is_head_alone = depth == groups.count and not recipe.unfreeze_every
