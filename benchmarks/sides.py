@@ -13,15 +13,21 @@ from benchmarks.measuring import ROOT, Side, read_trials, run, seen_now
 from benchmarks.peers.request import METRIC, Request
 
 OURS_METRIC = "validation/accuracy"
+# The peers' recipe, where a request says nothing else.
+PLAIN_RECIPE = {
+    "augmentation": "none",
+    "schedule": "cosine",
+    "warmup": 0.0,
+    "precision": "float32",
+}
 
 
-def ours(name: str, request: Request, folder: Path, changes: dict[str, Any]) -> Side:
-    """The runner on an experiment file, by its command line.
+def ours_file(request: Request, folder: Path, changes: dict[str, Any]) -> Path:
+    """Write the experiment file of a request.
 
     Args:
-        name: Of the side.
         request: What to search.
-        folder: An empty one, for the experiment file and the runner's store.
+        folder: Where to write it.
         changes: Keys of the experiment's `search` that are not the request's.
     """
     photos = request.photos
@@ -39,14 +45,7 @@ def ours(name: str, request: Request, folder: Path, changes: dict[str, Any]) -> 
             "weights": photos.weights,
             "arguments": photos.arguments,
         },
-        # The peers' recipe: no augmentation, no warm-up, single precision.
-        "train": {
-            **request.fixed,
-            "augmentation": "none",
-            "schedule": "cosine",
-            "warmup": 0.0,
-            "precision": "float32",
-        },
+        "train": PLAIN_RECIPE | request.fixed,
         "search": {
             "space": request.space,
             "trials": request.trials,
@@ -59,6 +58,12 @@ def ours(name: str, request: Request, folder: Path, changes: dict[str, Any]) -> 
     file = folder / "benchmark.yaml"
     # JSON is YAML.
     file.write_text(json.dumps(experiment, indent=1))
+    return file
+
+
+def ours(name: str, request: Request, folder: Path, changes: dict[str, Any]) -> Side:
+    """The runner by its command line, on an experiment file in an empty folder."""
+    file = ours_file(request, folder, changes)
     command = ["-m", "runner", "search", str(file), "--plain"]
     started, seconds = run(command, folder, {"RUNNER_HOME": str(folder / "home")})
     trials = read_trials(f"sqlite:///{folder / 'home' / 'mlflow.db'}", OURS_METRIC, started)

@@ -28,6 +28,10 @@ def optimize(request: Request, folder: Path, parent: str, *, worker: int = 0) ->
         torch.set_num_threads(max(1, multiprocessing.cpu_count() // settings.processes))
 
     def objective(trial: optuna.Trial) -> float:
+        if trial.number >= request.trials:
+            # The callback looks after a trial: another process may have begun the last one since.
+            trial.study.stop()
+            raise optuna.TrialPruned
         params = request.fixed | suggest(trial, request.space)
         best = 0.0
         name = f"trial_{trial.number}"
