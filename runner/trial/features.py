@@ -9,11 +9,10 @@ from torch import Tensor
 
 from runner import reuse
 from runner.experiment import Recipe
+from runner.trial.memory import fits_beside
 from runner.trial.modality import Batch, Inputs, Moment
 
 FEATURES = "features"
-# Of a GPU's free memory, what the features of one part may take to stay there.
-RESIDENT_SHARE = 0.25
 
 
 class FeatureRows(Protocol):
@@ -81,10 +80,8 @@ def rows_on(
     features: reuse.Features, device: torch.device, *, is_channels_last: bool
 ) -> FeatureRows:
     """Features where they are best read from: on a GPU that has room for them, else the host."""
-    if device.type == "cuda" and features.lengths is None:
-        free, _ = torch.cuda.mem_get_info(device)
-        if features.nbytes <= RESIDENT_SHARE * free:
-            return ResidentRows(features.all().to(device), is_channels_last)
+    if features.lengths is None and fits_beside(features.nbytes, device):
+        return ResidentRows(features.all().to(device), is_channels_last)
     return HostRows(features, is_channels_last)
 
 

@@ -15,6 +15,7 @@ from runner import data, models
 from runner.experiment import Experiment, ImageDataSettings, Recipe
 from runner.trial.findings import finding_of
 from runner.trial.job import Finding
+from runner.trial.memory import fits_beside
 from runner.trial.modality import Batch, Moment
 from runner.trial.possible import possible_values
 from runner.trial.precision import Numerics
@@ -52,9 +53,8 @@ class ImageInputs:
         draws = None
         if recipe.augmentation != "none":
             draws = self._draws(chosen, recipe.views, moment)
-        pixels = torch.from_numpy(self.pixels[chosen.numpy()])
         images = data.train_batch(
-            pixels.to(moment.device, non_blocking=True),
+            self._squares(chosen, moment.device),
             transform=self.transform,
             augmentation=recipe.augmentation,
             flip=self.flip,
@@ -66,6 +66,28 @@ class ImageInputs:
         """Nothing; see `Inputs.beside`."""
         return {}
 
+    def _squares(self, chosen: Tensor, device: torch.device) -> Tensor:
+        """Stored squares, uint8 [B, R, R, 3]; a GPU that has room keeps all of them."""
+        resident = self._resident(device)
+        if resident is not None:
+            return resident[chosen.to(device, non_blocking=True)]
+        squares = torch.from_numpy(np.take(self.pixels, chosen.numpy(), axis=0))
+        if device.type == "cuda":
+            squares = squares.pin_memory()
+        return squares.to(device, non_blocking=True)
+
+    def _resident(self, device: torch.device) -> Tensor | None:
+        if device not in self._on_device:
+            fits = fits_beside(self.pixels.nbytes, device)
+            everything = torch.from_numpy(np.array(self.pixels)).to(device) if fits else None
+            self._on_device[device] = everything
+        return self._on_device[device]
+
+    @cached_property
+    def _on_device(self) -> dict[torch.device, Tensor | None]:
+        """All squares, by the devices that keep them."""
+        return {}
+
     def _draws(self, chosen: Tensor, views: int | None, moment: Moment) -> Tensor:
         """What decides the views of these images: new numbers, or those of this epoch's view."""
         if views is None:
@@ -74,10 +96,8 @@ class ImageInputs:
 
     def eval_batch(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
         """Centre crops, normalised, [B, 3, S, S] float32."""
-        # A copy: the memory-mapped file is read-only, which torch tensors cannot be.
-        pixels = torch.from_numpy(np.array(self.pixels[chosen.numpy()]))
-        pixels = pixels.to(device, non_blocking=True)
-        return {PIXELS: data.eval_batch(pixels, transform=self.transform)}
+        squares = self._squares(chosen, device)
+        return {PIXELS: data.eval_batch(squares, transform=self.transform)}
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,9 @@ from runner.errors import TrialOutOfMemory
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+# Of a GPU's free memory, what one part of the data may take to stay there.
+RESIDENT_SHARE = 0.25
+
 # The words of torch's CPU allocator, which raises a bare RuntimeError (c10/core/CPUAllocator.cpp),
 # of cuBLAS and MPS, and of oneDNN where it cannot allocate. The last has other causes too; a
 # trial that meets one of those ends with oneDNN's own words in its reason.
@@ -60,6 +63,19 @@ def with_shrinking_micro_batch(batch_size: int, train: Callable[[int], T]) -> T:
         micro = max(1, micro // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def fits_beside(nbytes: int, device: torch.device) -> bool:
+    """Whether data may stay on a GPU beside what trains there; never on other devices.
+
+    Args:
+        nbytes: Its size.
+        device: Where.
+    """
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return nbytes <= RESIDENT_SHARE * free
 
 
 def peak_memory_gib(device: str) -> float | None:

@@ -21,7 +21,12 @@ class OptimizerSettings:
 
 
 def build_optimizer(
-    model: nn.Module, groups: Mapping[str, int], *, head_group: int, settings: OptimizerSettings
+    model: nn.Module,
+    groups: Mapping[str, int],
+    *,
+    head_group: int,
+    settings: OptimizerSettings,
+    is_fused: bool = False,
 ) -> Optimizer:
     """An optimiser over all parameters, each group with its own `base_lr`.
 
@@ -33,6 +38,7 @@ def build_optimizer(
         settings: Rates. Layer decay multiplies the rate once per group away from the head
             (ELECTRA, Clark et al. 2020, appendix); one-dimensional parameters (biases, norms)
             get no weight decay.
+        is_fused: Whether a step is one kernel for all parameters; for GPUs.
     """
     param_groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
@@ -43,7 +49,7 @@ def build_optimizer(
             {"params": [], "lr": rate, "base_lr": rate, "weight_decay": decay},
         )
         group["params"].append(parameter)
-    return _construct(list(param_groups.values()), settings)
+    return _construct(list(param_groups.values()), settings, fused=is_fused)
 
 
 def _rate_of(group: int, head_group: int, settings: OptimizerSettings) -> float:
@@ -52,13 +58,18 @@ def _rate_of(group: int, head_group: int, settings: OptimizerSettings) -> float:
     return settings.learning_rate * settings.layer_decay ** (head_group - group)
 
 
-def _construct(param_groups: list[dict[str, Any]], settings: OptimizerSettings) -> Optimizer:
+def _construct(
+    param_groups: list[dict[str, Any]], settings: OptimizerSettings, *, fused: bool
+) -> Optimizer:
+    # None leaves torch its own choice.
+    kernel = True if fused else None
     if settings.optimizer == "adamw":
-        return AdamW(param_groups, betas=(settings.momentum, 0.999))
+        return AdamW(param_groups, betas=(settings.momentum, 0.999), fused=kernel)
     if settings.optimizer == "adam":
-        return Adam(param_groups, betas=(settings.momentum, 0.999))
+        return Adam(param_groups, betas=(settings.momentum, 0.999), fused=kernel)
     if settings.optimizer == "sgd":
-        return SGD(param_groups, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        is_nesterov = settings.momentum > 0
+        return SGD(param_groups, momentum=settings.momentum, nesterov=is_nesterov, fused=kernel)
     raise ValueError(f"no optimiser named {settings.optimizer!r}: adamw, adam or sgd")
 
 

@@ -85,6 +85,7 @@ class Training:
             self.built.groups.group_index_by_parameter(),
             head_group=self.built.groups.count,
             settings=_optimizer_settings(recipe),
+            is_fused=self.numerics.device.type == "cuda",
         )
         self.stepper = Stepper(
             self.model.parameters(),

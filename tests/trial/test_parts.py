@@ -154,43 +154,51 @@ def test_checkpoint_that_could_not_be_written_leaves_the_old_one(tmp_path, monke
 
 
 class Objective:
-    """Ends its first trial, then raises."""
+    """Ends all its trials but the last, then raises."""
 
     def __init__(self, error):
         self.error = error
 
     def run(self, job, lease, channel):
-        channel.end(job.trials[0].key, Ending(Outcome.COMPLETE, value=1.0))
+        for spec in job.trials[:-1]:
+            channel.end(spec.key, Ending(Outcome.COMPLETE, value=1.0))
         if self.error is not None:
             raise self.error
 
 
-def job(trials=2):
+def job(trials):
     return Job(tuple(TrialSpec(Attempt(n, 0), {}, 0, "") for n in range(trials)))
 
 
-def test_boundary_ends_every_trial_once_and_keeps_the_traceback():
+def ending_after(error):
+    """The ending of a trial by itself whose objective raises this, or forgets it."""
     channel = Recorder()
+    run_job(Objective(error), job(1), Lease(0), channel)
+    (ending,) = channel.endings
+    return ending
 
-    run_job(Objective(ZeroDivisionError("division by zero")), job(), Lease(0), channel)
 
-    assert [ending.outcome for ending in channel.endings] == ["complete", "failed"]
-    assert channel.endings[1].reason == "ZeroDivisionError: division by zero"
-    assert "raise self.error" in channel.endings[1].traceback
-    assert channel.endings[1].value is None
+def test_boundary_fails_a_trial_that_raises_and_keeps_the_traceback():
+    ending = ending_after(ZeroDivisionError("division by zero"))
+
+    assert ending.outcome is Outcome.FAILED
+    assert ending.reason == "ZeroDivisionError: division by zero"
+    assert "raise self.error" in ending.traceback
+    assert ending.value is None
 
 
 def test_boundary_shows_our_own_errors_without_a_class_name():
-    channel = Recorder()
-
-    run_job(Objective(DataError("photo.jpg is gone")), job(), Lease(0), channel)
-
-    assert channel.endings[1].reason == "photo.jpg is gone"
+    assert ending_after(DataError("photo.jpg is gone")).reason == "photo.jpg is gone"
 
 
 def test_boundary_fails_a_trial_that_its_objective_forgot():
+    assert ending_after(None).reason == "the objective returned without ending the trial"
+
+
+def test_boundary_ends_every_trial_once_and_loses_those_whose_computation_raised():
     channel = Recorder()
 
-    run_job(Objective(None), job(), Lease(0), channel)
+    run_job(Objective(DataError("photo.jpg is gone")), job(3), Lease(0), channel)
 
-    assert channel.endings[1].reason == "the objective returned without ending the trial"
+    assert [ending.outcome for ending in channel.endings] == ["complete", "complete", "lost"]
+    assert channel.endings[2].reason == "a job of 3 trials failed: photo.jpg is gone"
