@@ -70,6 +70,11 @@ class Leaderboard:
         return first
 
     @cached_property
+    def has_notes(self) -> bool:
+        """Whether any trial has something remarkable about it."""
+        return any(row.note for row in self.rows)
+
+    @cached_property
     def numeric(self) -> frozenset[str]:
         """Varying parameters that are numbers wherever they are set."""
         return frozenset(

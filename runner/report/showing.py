@@ -13,7 +13,7 @@ from runner.report.leaderboard import Leaderboard
 from runner.report.publish import page_of
 from runner.report.study import board_of
 from runner.report.table import leaderboard_table, leaderboard_text
-from runner.study import StudyRecord
+from runner.study import StudyRecord, known_run_ids
 from runner.tracking import connect, read_trials
 
 
@@ -42,7 +42,10 @@ def show_leaderboard(
 
 
 def _run_ids(record: StudyRecord) -> Mapping[int, str]:
-    """The MLflow run of each trial; none where MLflow does not answer."""
+    """The MLflow run of each trial; none where MLflow has to be asked and does not answer."""
+    known = known_run_ids(record.folder)
+    if known is not None:
+        return known
     resolved = record.attributes.get("experiment")
     if resolved is None:
         return {}

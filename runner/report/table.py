@@ -1,7 +1,6 @@
 """The leaderboard for a terminal, and for what is not one."""
 
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from runner.report.leaderboard import (
     COMPLETE,
@@ -13,6 +12,9 @@ from runner.report.leaderboard import (
     value_text,
 )
 from runner.report.listing import aligned
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _STYLES = {
     COMPLETE: "green",
@@ -31,7 +33,7 @@ _NUMERIC = frozenset({"trial", "best epoch", "time"})
 def headings(board: Leaderboard) -> list[str]:
     """Column headings; a column that would be empty everywhere is left out."""
     names = ["trial", "outcome", board.metric, "best epoch", "time", *board.varying]
-    return [*names, "note"] if any(row.note for row in board.rows) else names
+    return [*names, "note"] if board.has_notes else names
 
 
 def cells(board: Leaderboard, row: LeaderboardRow) -> list[str]:
@@ -44,7 +46,7 @@ def cells(board: Leaderboard, row: LeaderboardRow) -> list[str]:
         duration_text(row.duration_s),
         *(param_text(row.params.get(name)) for name in board.varying),
     ]
-    return [*texts, row.note] if any(row.note for row in board.rows) else texts
+    return [*texts, row.note] if board.has_notes else texts
 
 
 def fixed_line(board: Leaderboard) -> str:
@@ -55,13 +57,16 @@ def fixed_line(board: Leaderboard) -> str:
     return f"same in every trial: {pairs}"
 
 
-def leaderboard_table(board: Leaderboard, *, limit: int | None = None) -> Table:
+def leaderboard_table(board: Leaderboard, *, limit: int | None = None) -> "Table":
     """The leaderboard for a terminal.
 
     Args:
         board: Ranked trials.
         limit: Rows to show; None shows all.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     shown = board.rows[:limit]
     table = Table(
         title=fixed_line(board) or None,

@@ -14,6 +14,7 @@ from runner.study.planning import plan, plan_lines, validate
 from runner.study.reading import StudySummary, choose_trial, list_studies, read_study
 from runner.study.record import StudyRecord, best_trials
 from runner.study.rules import RunningTrial
+from runner.study.run_ids import known_run_ids
 from runner.study.search import Search, open_search
 from runner.study.solo import train
 from runner.study.storage import (
@@ -47,6 +48,7 @@ __all__ = [
     "enqueue",
     "existing_study_folder",
     "is_locked",
+    "known_run_ids",
     "list_studies",
     "longest_trial",
     "open_search",

@@ -9,7 +9,7 @@ in the file, so one sync is enough for everything before it.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from runner.errors import SearchStopped
+
+# What stands for the writer in every line; Optuna would write a long random name.
+WRITER = "driver"
 
 
 class StudyJournal(BaseJournalBackend):
@@ -30,7 +33,7 @@ class StudyJournal(BaseJournalBackend):
         self._path = path
         path.touch()
         self._size = path.stat().st_size
-        self._unread: list[bytes] | None = None
+        self._unread: list[tuple[bytes, str | None]] | None = None
         self._batch: list[bytes] | None = None
         self._is_synced = True
 
@@ -42,8 +45,9 @@ class StudyJournal(BaseJournalBackend):
                 yield from map(json.loads, file)
             return
         unread, self._unread = self._unread, []
-        # As a reader of the file would have them: no tuples, text keys.
-        yield from map(json.loads, unread)
+        for line, worker in unread:
+            # As a reader of the file would have it: no tuples, text keys.
+            yield {**json.loads(line), "worker_id": worker}
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write operations, or keep them for the end of the batch.
@@ -51,9 +55,9 @@ class StudyJournal(BaseJournalBackend):
         Raises:
             SearchStopped: If they cannot be written.
         """
-        lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
+        lines = [_line(log) for log in logs]
         if self._unread is not None:
-            self._unread += lines
+            self._unread += zip(lines, (log.get("worker_id") for log in logs), strict=True)
         if self._batch is not None:
             self._batch += lines
         else:
@@ -109,3 +113,8 @@ class StudyJournal(BaseJournalBackend):
             f"the study's journal {self._path} cannot be written: {error}. Nothing that was told "
             "before is lost; make room and search again"
         )
+
+
+def _line(log: Mapping[str, Any]) -> bytes:
+    # Who wrote it matters to the writer alone, and would be a fifth of the file.
+    return json.dumps({**log, "worker_id": WRITER}, separators=(",", ":")).encode() + b"\n"

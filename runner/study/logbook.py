@@ -18,6 +18,7 @@ from runner.study.mlflow_mapping import (
 )
 from runner.study.ranking import Ranking
 from runner.study.record import StudyRecord, best_trials
+from runner.study.run_ids import RunIds
 from runner.study.storage import trial_folder
 from runner.study.trial_record import TrialRecord
 from runner.tracking import RunStatus, StudyRun
@@ -158,6 +159,9 @@ def open_logbook(experiment: Experiment, record: StudyRecord, study_run: StudyRu
         keep_weights=experiment.tracking.keep_weights,
     )
     record.settle()
+    run_ids = RunIds(record.folder)
+    run_ids.begin(study_run.run_ids)
+    study_run.on_run(run_ids.add)
     logbook.catch_up(record)
     return logbook
 

@@ -8,14 +8,16 @@ What belongs together is one write, which survives the death of the process. `sy
 survive that of the machine; nothing is shown as ended before.
 """
 
+import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from runner.study.replay import UnknownOperation, replay
 from runner.study.sampling import MEMORY_CONSTRAINT, Proposal
-from runner.study.storage import open_for_reading, open_journal
+from runner.study.storage import JOURNAL, load_study, open_for_reading, open_journal
 from runner.study.trial_record import (
     RESUMABLE,
     Asked,
@@ -33,16 +35,82 @@ if TYPE_CHECKING:
     from runner.study.journal import StudyJournal
 
 
+logger = logging.getLogger(__name__)
+
+
+class _Kept(Protocol):
+    """Where a study is read from."""
+
+    @property
+    def is_maximized(self) -> bool: ...
+
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def trials(self) -> list[TrialRecord]: ...
+
+    def trial(self, number: int) -> TrialRecord: ...
+
+
+class _InOptuna:
+    """A study that Optuna holds in memory."""
+
+    def __init__(self, study: "optuna.Study") -> None:
+        self.study = study
+
+    @property
+    def is_maximized(self) -> bool:
+        return self.study.direction.name == "MAXIMIZE"
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        # Not `user_attrs`: that would copy the whole experiment.
+        storage = self.study._storage
+        attributes: Mapping[str, Any] = storage.get_study_user_attrs(self.study._study_id)
+        return attributes
+
+    @property
+    def count(self) -> int:
+        return len(self.study.get_trials(deepcopy=False))
+
+    def trials(self) -> list[TrialRecord]:
+        return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
+
+    def trial(self, number: int) -> TrialRecord:
+        return record_of(self.frozen(number))
+
+    def frozen(self, number: int) -> "optuna.trial.FrozenTrial":
+        storage = self.study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+        return storage.get_trial(trial_id)
+
+
 class StudyRecord:
-    """A study's durable record. Only the holder of its lock may call what writes."""
+    """A study's durable record. Only the holder of its lock may call what writes.
+
+    Args:
+        folder: The study's.
+        study: As Optuna holds it; None for a record that is only read.
+        journal: The file behind it.
+        kept: Where a record is read from that has no Optuna study.
+    """
 
     def __init__(
-        self, folder: Path, study: "optuna.Study", journal: "StudyJournal | None" = None
+        self,
+        folder: Path,
+        study: "optuna.Study | None" = None,
+        *,
+        journal: "StudyJournal | None" = None,
+        kept: _Kept | None = None,
     ) -> None:
         self.folder = folder
-        self.study = study
+        self._optuna = None if study is None else _InOptuna(study)
         self._journal = journal
-        self._count = len(study.get_trials(deepcopy=False))
+        self._kept: _Kept = kept or self._written
+        self._count = self._kept.count
 
     @classmethod
     def open(cls, folder: Path, *, direction: str) -> Self:
@@ -58,8 +126,8 @@ class StudyRecord:
             sampler=optuna.samplers.RandomSampler(),
             load_if_exists=True,
         )
-        record = cls(folder, study, journal)
-        if "study_id" not in study.user_attrs:
+        record = cls(folder, study, journal=journal)
+        if "study_id" not in record.attributes:
             name = f"{folder.parent.name}:{folder.name}:{secrets.token_hex(4)}"
             record.set_attribute("study_id", name)
         return record
@@ -67,28 +135,29 @@ class StudyRecord:
     @classmethod
     def reopen(cls, folder: Path) -> Self:
         """Open a study that is there for writing; the caller holds its lock."""
-        return cls._load(folder, *open_journal(folder))
+        storage, journal = open_journal(folder)
+        return cls(folder, load_study(folder, storage), journal=journal)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Open a study for reading, also while a driver writes to it."""
-        return cls._load(folder, open_for_reading(folder))
+        try:
+            kept: _Kept = replay(folder / JOURNAL)
+        except UnknownOperation as unknown:
+            logger.debug("%s: read by Optuna", unknown)
+            kept = _InOptuna(load_study(folder, open_for_reading(folder)))
+        return cls(folder, kept=kept)
 
-    @classmethod
-    def _load(
-        cls,
-        folder: Path,
-        storage: "optuna.storages.BaseStorage",
-        journal: "StudyJournal | None" = None,
-    ) -> Self:
-        import optuna
+    @property
+    def study(self) -> "optuna.Study":
+        """The study as Optuna holds it, of a record that may be written."""
+        return self._written.study
 
-        study = optuna.load_study(
-            storage=storage,
-            study_name=folder.parent.name,
-            sampler=optuna.samplers.RandomSampler(),
-        )
-        return cls(folder, study, journal)
+    @property
+    def _written(self) -> _InOptuna:
+        if self._optuna is None:
+            raise AssertionError("this record was opened for reading")
+        return self._optuna
 
     @property
     def name(self) -> str:
@@ -98,18 +167,17 @@ class StudyRecord:
     @property
     def study_id(self) -> str:
         """Unlike any other study's; MLflow runs carry it."""
-        return str(self.study.user_attrs["study_id"])
+        return str(self.attributes["study_id"])
 
     @property
     def attributes(self) -> Mapping[str, Any]:
         """The study's own attributes."""
-        attributes: Mapping[str, Any] = self.study.user_attrs
-        return attributes
+        return self._kept.attributes
 
     @property
     def is_maximized(self) -> bool:
         """Whether a larger value is better."""
-        return self.study.direction.name == "MAXIMIZE"
+        return self._kept.is_maximized
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Write an attribute of the study, a JSON value."""
@@ -126,7 +194,7 @@ class StudyRecord:
 
     def trials(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [record_of(trial) for trial in self._frozen()]
+        return self._kept.trials()
 
     @property
     def count(self) -> int:
@@ -135,13 +203,11 @@ class StudyRecord:
 
     def trial(self, number: int) -> TrialRecord:
         """One trial."""
-        return record_of(self.frozen(number))
+        return self._kept.trial(number)
 
     def frozen(self, number: int) -> "optuna.trial.FrozenTrial":
         """One trial as Optuna has it."""
-        storage = self.study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
-        return storage.get_trial(trial_id)
+        return self._written.frozen(number)
 
     def add(self, proposal: Proposal, *, origin: str, seed: int) -> int:
         """Write a new, waiting trial with all its parameters in one go; gives its number."""
@@ -213,7 +279,7 @@ class StudyRecord:
         import optuna
 
         settled = []
-        for trial in self._frozen():
+        for trial in self.study.get_trials(deepcopy=False):
             if trial.state is not optuna.trial.TrialState.RUNNING:
                 continue
             settled.append(trial.number)
@@ -253,9 +319,6 @@ class StudyRecord:
         else:
             state, values = TrialState.FAIL, None
         self.study._storage.set_trial_state_values(trial._trial_id, state, values)
-
-    def _frozen(self) -> "list[optuna.trial.FrozenTrial]":
-        return list(self.study.get_trials(deepcopy=False))
 
 
 def best_trials(record: StudyRecord) -> Iterator[TrialRecord]:

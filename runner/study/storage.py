@@ -190,6 +190,14 @@ def open_for_reading(folder: Path) -> "optuna.storages.JournalStorage":
         return optuna.storages.JournalStorage(backend)
 
 
+def load_study(folder: Path, storage: "optuna.storages.BaseStorage") -> "optuna.Study":
+    """The study in a storage; nothing is sampled with it."""
+    import optuna
+
+    sampler = optuna.samplers.RandomSampler()
+    return optuna.load_study(storage=storage, study_name=folder.parent.name, sampler=sampler)
+
+
 def repair_tail(path: Path) -> int:
     """Cut a journal back to its last whole record; returns the bytes cut.
 

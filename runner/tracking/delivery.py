@@ -1,7 +1,7 @@
 """One record into MLflow: safe to repeat, so that a retry never doubles anything."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -48,6 +48,7 @@ class Delivery:
         study_id: The study's identity, a tag of all its runs.
         run_ids: Run of each trial; None is the parent run. Grows as runs are created.
         origin: Tags of every new run: who, and from what.
+        hear: Told of each trial's run that is made.
         existing: Keys whose runs may hold metrics and parameters this object has not written.
     """
 
@@ -56,6 +57,7 @@ class Delivery:
     study_id: str
     run_ids: dict[RunKey, str]
     origin: Mapping[str, str] = field(default_factory=dict)
+    hear: Callable[[int, str], None] | None = None
     existing: set[RunKey] = field(default_factory=set)
     _steps: dict[RunKey, dict[str, set[int]]] = field(default_factory=dict)
 
@@ -92,6 +94,8 @@ class Delivery:
         if known is None and is_retry:
             known = find_trial(self.client, self.experiment_id, self.study_id, record.key)
         if known is not None:
+            if record.key not in self.run_ids and self.hear is not None:
+                self.hear(record.key, known)
             self.run_ids[record.key] = known
             self.existing.add(record.key)
             self.client.update_run(known, status=RunStatus.RUNNING, name=record.name)
@@ -104,6 +108,8 @@ class Delivery:
             self.experiment_id, start_time=record.at_ms, tags=tags, run_name=record.name
         )
         self.run_ids[record.key] = run.info.run_id
+        if self.hear is not None:
+            self.hear(record.key, run.info.run_id)
         self._write_texts(record.key, texts)
 
     def _trial_tags(self, record: Open) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import getpass
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -105,6 +105,14 @@ class StudyRun:
         """Run of each trial that has one so far; `flush` first to have them all."""
         known = dict(self._delivery.run_ids)
         return {number: run_id for number, run_id in known.items() if number is not None}
+
+    def on_run(self, hear: Callable[[int, str], None]) -> None:
+        """Have each trial's run told that is made from now on.
+
+        Args:
+            hear: Takes the trial and its run; called from the writer's thread.
+        """
+        self._delivery.hear = hear
 
     @property
     def undelivered(self) -> int:

@@ -10,13 +10,14 @@ import pytest
 
 from runner.errors import SearchStopped
 from runner.study import StudyRecord
-from runner.study.journal import StudyJournal
+from runner.study.journal import WRITER, StudyJournal
 from runner.study.sampling import Proposal
 from runner.study.storage import JOURNAL
 from runner.study.trial_record import Asked
 from runner.trial import Ending, Outcome
 
-LOGS: list[dict[str, Any]] = [{"op_code": 2, "n": n} for n in range(3)]
+LOGS: list[dict[str, Any]] = [{"op_code": 2, "n": n, "worker_id": "me"} for n in range(3)]
+WRITTEN = [{**log, "worker_id": WRITER} for log in LOGS]
 
 
 @pytest.fixture
@@ -33,9 +34,10 @@ def lines(folder: Path) -> list[Any]:
 def test_append_is_in_the_file_at_once_and_read_back_as_the_file_has_it(
     journal: StudyJournal, tmp_path: Path
 ) -> None:
-    journal.append_logs([{"op_code": 2, "pair": (1, 2), "by_step": {3: 0.5}}])
-    assert lines(tmp_path) == [{"op_code": 2, "pair": [1, 2], "by_step": {"3": 0.5}}]
-    assert list(journal.read_logs(0)) == lines(tmp_path)
+    journal.append_logs([{"op_code": 2, "pair": (1, 2), "by_step": {3: 0.5}, "worker_id": "me"}])
+    kept = {"op_code": 2, "pair": [1, 2], "by_step": {"3": 0.5}}
+    assert lines(tmp_path) == [{**kept, "worker_id": WRITER}]
+    assert list(journal.read_logs(0)) == [{**kept, "worker_id": "me"}]
     assert list(journal.read_logs(1)) == []
 
 
@@ -56,7 +58,7 @@ def test_batch_is_one_write_at_its_end(
             journal.append_logs(LOGS[1:])
         assert list(journal.read_logs(0)) == LOGS
         assert lines(tmp_path) == []
-    assert lines(tmp_path) == LOGS
+    assert lines(tmp_path) == WRITTEN
     assert len(writes) == 1
 
 
@@ -71,7 +73,7 @@ def test_batch_that_is_left_by_an_exception_is_written_as_it_was_told(
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     journal.append_logs(LOGS[2:])
-    assert lines(tmp_path) == LOGS
+    assert lines(tmp_path) == WRITTEN
 
 
 def test_sync_is_one_however_much_was_written_and_none_if_nothing_was(
