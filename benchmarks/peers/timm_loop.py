@@ -6,7 +6,8 @@ timm's wheel has no train.py, so its loop is written here with timm's own parts:
 create_loader (prefetcher, loader workers), create_optimizer_v2, channels_last, autocast and
 NativeScaler. As there, bfloat16 needs no loss scaling: the scaler is used for float16 alone. The
 options are those of `train.py DATA --model M --opt adamw --amp --amp-dtype bfloat16
---channels-last --workers N --scale 0.7 1.0 --color-jitter 0`, and with --best also `--torchcompile --opt-kwargs fused=True`.
+--channels-last --workers N --scale 0.7 1.0 --color-jitter 0`, and with --best also
+`--torchcompile --opt-kwargs fused=True`.
 
 Writes the images a second of each epoch as JSON to OUTPUT.
 """
