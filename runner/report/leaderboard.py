@@ -116,9 +116,10 @@ def split_params(rows: Iterable[LeaderboardRow]) -> tuple[tuple[str, ...], dict[
     names = dict.fromkeys(name for row in rows for name in row.params)
     fixed: dict[str, object] = {}
     for name in names:
-        # By text: lists do not hash, and 1 and True are different settings.
-        texts = {repr(row.params[name]) if name in row.params else None for row in rows}
-        if len(texts) == 1:
+        # By text: 1 and True are different settings.
+        texts = (repr(row.params[name]) if name in row.params else None for row in rows)
+        first = next(texts)
+        if all(text == first for text in texts):
             fixed[name] = rows[0].params[name]
     return tuple(name for name in names if name not in fixed), fixed
 

@@ -86,7 +86,8 @@ class Replayed:
 
     def trials(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [_record_of(number, trial) for number, trial in enumerate(self._trials)]
+        with _without_collection():
+            return [_record_of(number, trial) for number, trial in enumerate(self._trials)]
 
     def trial(self, number: int) -> TrialRecord:
         """One trial."""
