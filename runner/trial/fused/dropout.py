@@ -1,6 +1,7 @@
 """Dropout before the heads, each trial from the random stream that it has alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,13 +59,18 @@ class DropoutStreams:
             self._states[index] = self._state()
 
     def _state(self) -> Tensor:
-        if self._device.type == "cpu":
-            return torch.get_rng_state()
-        state: Tensor = torch.get_device_module(self._device).get_rng_state(self._device)
+        module, where = self._generator()
+        state: Tensor = module.get_rng_state(*where)
         return state
 
     def _set_state(self, state: Tensor) -> None:
+        module, where = self._generator()
+        module.set_rng_state(state, *where)
+
+    def _generator(self) -> tuple[Any, tuple[torch.device, ...]]:
+        """Where torch keeps the device's generator, and how it is named there."""
         if self._device.type == "cpu":
-            torch.set_rng_state(state)
-        else:
-            torch.get_device_module(self._device).set_rng_state(state, self._device)
+            return torch, ()
+        module = torch.get_device_module(self._device)
+        # Of Apple's there is only one.
+        return module, () if self._device.type == "mps" else (self._device,)

@@ -99,7 +99,7 @@ class _StackedAdam:
         self._means, self._squares = chosen(self._means, kept), chosen(self._squares, kept)
 
     def _columns(self, values: Tensor) -> Tensor:
-        return values.to(self._device, torch.float32).unsqueeze(-1).unsqueeze(-1)
+        return _columns(values, self._device)
 
 
 class _StackedSgd:
@@ -141,7 +141,7 @@ class _StackedSgd:
         self._velocities = chosen(self._velocities, kept)
 
     def _columns(self, values: Tensor) -> Tensor:
-        return values.to(self._device, torch.float32).unsqueeze(-1).unsqueeze(-1)
+        return _columns(values, self._device)
 
 
 def chosen(pair: Pair, kept: Tensor) -> Pair:
@@ -155,3 +155,8 @@ def _base_rates(recipes: Sequence[Recipe]) -> list[float]:
 
 def _zeros_like(pair: Pair) -> Pair:
     return torch.zeros_like(pair[0]), torch.zeros_like(pair[1])
+
+
+def _columns(values: Tensor, device: torch.device) -> Tensor:
+    """Numbers [..., K] beside stacked parameters, [..., K, 1, 1] float32."""
+    return values.float().to(device)[..., None, None]

@@ -1,5 +1,6 @@
 """The epochs of heads that are in memory together: trained as one, judged one by one."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from runner.trial.progress import (
     note_best,
     require_finite,
 )
+
+logger = logging.getLogger(__name__)
 
 # A trial alone asks before every batch; many together would do little else.
 ASK_EVERY_S = 0.1
@@ -98,6 +101,11 @@ class Together:
             run = stack.runs[index]
             if not run.is_over:
                 metrics = self._score(run, outputs, stack.values(index))
+                number, epoch = run.trial.spec.key.trial, run.state.epoch
+                logger.info(
+                    "trial %d, epoch %d: train loss %.4f, %s",
+                    *(number, epoch, losses[index], metrics),
+                )
                 run.state.seconds += train_s + time.monotonic() - started
                 report = epoch_report(
                     run.state.epoch,

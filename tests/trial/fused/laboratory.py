@@ -153,20 +153,35 @@ def metrics_of(reports: Sequence[Report]) -> list[dict[str, float]]:
     ]
 
 
+def losses_of(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What moves by no more than the outputs do."""
+    return {name: value for name, value in metrics.items() if name.endswith("loss")}
+
+
 def require_equal(
     fused: HeadEnding,
     alone: tuple[list[dict[str, float]], Ending, dict[str, Tensor]],
     *,
     noise: float = 1e-5,
+    are_ranks_sure: bool = True,
 ) -> None:
-    """The same trial, but for this share of each metric, and ten times as much of each weight."""
+    """The same trial, but for this share of each metric, and ten times as much of each weight.
+
+    Where ranks are not sure, examples score so alike that noise decides which comes first: then
+    losses are compared alone.
+    """
     metrics, ending, weights = alone
     ours = metrics_of(fused.state.reports)
     assert len(ours) == len(metrics)
     for mine, theirs in zip(ours, metrics, strict=True):
+        if not are_ranks_sure:
+            mine, theirs = losses_of(mine), losses_of(theirs)
         assert mine == pytest.approx(theirs, rel=noise, abs=noise / 10, nan_ok=True)
-    assert fused.state.best_epoch == ending.best_step
-    assert fused.state.best_value == pytest.approx(ending.value, rel=noise)
     assert fused.state.best_weights is not None
+    if are_ranks_sure:
+        assert fused.state.best_epoch == ending.best_step
+        assert fused.state.best_value == pytest.approx(ending.value, rel=noise)
+    elif fused.state.best_epoch != ending.best_step:
+        return
     for name, value in fused.state.best_weights.items():
         torch.testing.assert_close(value, weights[name], rtol=10 * noise, atol=noise)

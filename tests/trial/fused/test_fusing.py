@@ -282,7 +282,9 @@ def test_heads_on_texts_of_unequal_length_equal_the_plain_trials(
     endings = texts.fuse(texts.heads(settings))
 
     for number, params in enumerate(settings):
-        require_equal(endings[number], texts.alone(number, params), noise=1e-4)
+        alone = texts.alone(number, params)
+        # A tiny encoder of random weights hardly tells texts apart.
+        require_equal(endings[number], alone, noise=1e-4, are_ranks_sure=False)
 
 
 def test_heads_in_bfloat16_equal_the_plain_trials_to_its_noise(tmp_path, laboratory):

