@@ -182,7 +182,9 @@ def main() -> None:
     names = chosen(options.sides, SIDES)
     kept = Kept(options.results)
     photos, what = prepare(options.data, kept.folder, limit=options.limit)
-    print(f"{what}; {options.trials} trials, seed {options.seed}")
+    asked = f"{what}; {options.trials} trials, seed {options.seed}"
+    kept.require_same(asked)
+    print(asked)
     from benchmarks.peers.network import frozen_shares
 
     shares = frozen_shares(photos)

@@ -113,7 +113,9 @@ def main() -> None:
     options = parser.parse_args()
     kept = Kept(options.results)
     photos, what = prepare(options.data, kept.folder, limit=options.limit)
-    print(f"{what}; {options.trials} trials of {options.epochs} epochs")
+    asked = f"{what}; {options.trials} trials of {options.epochs} epochs"
+    kept.require_same(f"{asked}; {options.few} and {options.peer_trials} of them")
+    print(asked)
     measure(options, request_for(photos, options), kept)
     report(kept, options.trials)
 

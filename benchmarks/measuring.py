@@ -147,6 +147,20 @@ class Kept:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
 
+    def require_same(self, asked: str) -> None:
+        """Refuse to put sides into one table that were asked different things.
+
+        Raises:
+            SystemExit: If the folder holds what was measured of another question.
+        """
+        path = self.folder / "asked.txt"
+        if path.exists() and path.read_text() != asked:
+            raise SystemExit(
+                f"{self.folder} holds another question's figures ({path.read_text()}); asked now: "
+                f"{asked}. Name another folder with --results"
+            )
+        path.write_text(asked)
+
     def get(self, name: str) -> Side | None:
         """A side that was measured before."""
         path = self.folder / f"{name}.json"
