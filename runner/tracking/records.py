@@ -1,7 +1,7 @@
 """What the driver hands to the writer, and how records are folded into few MLflow calls."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -36,12 +36,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Open:
-    """Create a trial's run, or set the existing one back to RUNNING."""
+    """Create a trial's run, or set the existing one back to RUNNING; may stand for more records,
+    whose tags it has.
+    """
 
     key: int
     name: str
     tags: Mapping[str, str]
     at_ms: int
+    records: int = 1
+
+    def absorb(self, other: "Batch") -> "Open":
+        """With the tags of a later batch of the same run."""
+        tags = {**self.tags, **other.tags}
+        return replace(self, tags=tags, records=self.records + other.records)
 
 
 @dataclass
@@ -95,16 +103,30 @@ def coalesce(records: Iterable[Record]) -> list[Record]:
     """The same records in an order and number that cost few calls.
 
     Everything of one run keeps its order but for this: its batches between two openings or
-    endings become one, which precedes the artifacts among them.
+    endings become one, which precedes the artifacts among them; tags go with the opening where
+    it is among the records, because a run that is created with them costs less.
     """
     folded: list[Record] = []
     batches: dict[RunKey, Batch] = {}
+    openings: dict[RunKey, int] = {}
     for record in records:
         if not isinstance(record, Batch):
             if isinstance(record, Open | End):
                 batches.pop(record.key, None)
+                openings.pop(record.key, None)
+            if isinstance(record, Open):
+                openings[record.key] = len(folded)
             folded.append(record)
-        elif record.key in batches:
+            continue
+        if record.tags and (place := openings.get(record.key)) is not None:
+            opening = folded[place]
+            assert isinstance(opening, Open)
+            is_empty = not (record.points or record.params)
+            folded[place] = opening.absorb(replace(record, records=int(is_empty)))
+            record = replace(record, tags={})
+            if is_empty:
+                continue
+        if record.key in batches:
             batches[record.key].absorb(record)
         else:
             batches[record.key] = Batch(record.key, records=0)
@@ -115,4 +137,4 @@ def coalesce(records: Iterable[Record]) -> list[Record]:
 
 def record_count(record: Record) -> int:
     """How many of the driver's records one folded record stands for."""
-    return record.records if isinstance(record, Batch) else 1
+    return record.records if isinstance(record, Batch | Open) else 1

@@ -34,16 +34,41 @@ def test_coalesce_short_trial_becomes_three_calls() -> None:
         End(1, RunStatus.FINISHED, 0),
     ]
     first, batch, last = coalesce(records)
-    assert (first, last) == (records[0], records[-1])
+    assert isinstance(first, Open)
+    assert first.tags == {"runner.outcome": "complete"}
+    assert last == records[-1]
     assert isinstance(batch, Batch)
     assert [point.step for point in batch.points] == [0, 1]
     assert batch.params == {"learning_rate": "0.1"}
-    assert batch.tags == {"runner.outcome": "complete"}
+    assert batch.tags == {}
+    assert sum(map(record_count, (first, batch, last))) == len(records)
 
 
 def test_coalesce_interleaved_trials_one_batch_each() -> None:
     folded = coalesce([metrics(1, 0), metrics(2, 0), metrics(None, 0), metrics(1, 1)])
     assert [record.key for record in folded] == [1, 2, None]
+
+
+def test_coalesce_leaves_tags_of_a_run_opened_before_with_their_batch() -> None:
+    (batch,) = coalesce([metrics(1, 0), Batch(1, tags={"a": "1"}), Batch(1, tags={"a": "2"})])
+    assert isinstance(batch, Batch)
+    assert batch.tags == {"a": "2"}
+
+
+def test_coalesce_never_moves_tags_of_one_attempt_to_the_next() -> None:
+    records = [
+        opening(1),
+        Batch(1, tags={"outcome": "lost"}),
+        End(1, RunStatus.KILLED, 0),
+        opening(1),
+        Batch(1, tags={"outcome": "complete"}),
+    ]
+    folded = coalesce(records)
+    assert [record.tags for record in folded if isinstance(record, Open)] == [
+        {"outcome": "lost"},
+        {"outcome": "complete"},
+    ]
+    assert sum(map(record_count, folded)) == len(records)
 
 
 def test_coalesce_never_moves_metrics_across_an_ending() -> None:
