@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,6 +59,9 @@ class Progress:
     ended: dict[int, TrialRecord] = field(default_factory=dict)
     started_s: float = field(default_factory=time.monotonic)
     _durations_s: list[float] = field(default_factory=list)
+    _finished: set[int] = field(default_factory=set)
+    # Complete trials, the best first; kept so that an ending costs the same after 10,000.
+    _order: list[tuple[float, int]] = field(default_factory=list)
 
     def began(self, trial: TrialRecord, lease: Lease, epochs: int | None) -> None:
         """See `Listener.began`."""
@@ -73,24 +77,32 @@ class Progress:
     def ended_one(self, trial: TrialRecord) -> None:
         """See `Listener.ended`."""
         self.running.pop(trial.number, None)
-        self.ended[trial.number] = trial
+        self._keep(trial)
         if trial.started and trial.ended:
             self._durations_s.append((trial.ended - trial.started).total_seconds())
 
     def remember(self, trials: Iterable[TrialRecord]) -> None:
         """Take over the trials of earlier commands."""
-        self.ended.update({t.number: t for t in trials if t.outcome is not None})
+        for trial in trials:
+            if trial.outcome is not None:
+                self._keep(trial)
 
     @property
     def finished(self) -> int:
         """Trials that have ended for good."""
-        return sum(not trial.is_waiting for trial in self.ended.values())
+        return len(self._finished)
 
     def best(self) -> list[TrialRecord]:
-        """Complete trials, the best first."""
-        complete = [t for t in self.ended.values() if t.outcome is Outcome.COMPLETE]
-        sign = -1 if self.goal.is_maximized else 1
-        return sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.number))
+        """The best complete trials that are shown, the best first."""
+        return [self.ended[number] for _, number in self._order[:SHOWN_BEST]]
+
+    def _keep(self, trial: TrialRecord) -> None:
+        self.ended[trial.number] = trial
+        if not trial.is_waiting:
+            self._finished.add(trial.number)
+        if trial.outcome is Outcome.COMPLETE:
+            sign = -1 if self.goal.is_maximized else 1
+            insort(self._order, (sign * (trial.value or 0.0), trial.number))
 
     def time_left_s(self) -> float | None:
         """Guess of the seconds to the end, from the trials so far; None while unknown."""
@@ -232,7 +244,7 @@ def _best(progress: Progress) -> Any:
     table = Table(box=box.SIMPLE, pad_edge=False)
     for title in ("best", "trial", progress.goal.metric, "epoch", "parameters"):
         table.add_column(title)
-    for rank, trial in enumerate(progress.best()[:SHOWN_BEST], start=1):
+    for rank, trial in enumerate(progress.best(), start=1):
         value = value_text(trial.value)
         table.add_row(
             str(rank), str(trial.number), value, str(trial.best_epoch), short(trial.params)
