@@ -12,6 +12,7 @@ from runner.trial import Outcome
 from runner.trial.bench import Bench
 from runner.trial.finetune import fine_tune
 from runner.trial.memory import is_out_of_memory, with_shrinking_micro_batch
+from runner.trial.modality import Moment
 from runner.trial.progress import Goal
 from runner.trial.stepping import Stepper
 from runner.trial.training import Training
@@ -77,7 +78,8 @@ def test_accumulated_gradient_equals_the_whole_batchs(store, spec, lease):
             micro_batch=micro,
         )
         training._set_training_mode(0)
-        images, targets = next(training._epoch_batches(torch.Generator().manual_seed(1)))
+        moment = Moment(0, torch.Generator().manual_seed(1), torch.device("cpu"))
+        images, targets = next(training._epoch_batches(moment))
         training.optimizer.step = lambda *args, **kwargs: None  # look at the gradient alone
         training.stepper.step(images, targets)
         gradients.append([p.grad for p in training.model.parameters() if p.grad is not None])
