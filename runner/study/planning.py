@@ -82,7 +82,17 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
         f"space: {', '.join(made['space'])}{counted}",
         f"search: {made['trials']} trials by {asked['sampler']}, {len(made['first'])} given "
         f"settings first{each}",
+        *_wave_lines(made),
         f"rungs: {asked['pruner']} may stop a trial after epoch {after}"
         if made["rungs"]
         else "rungs: none; every trial runs to its end",
     ]
+
+
+def _wave_lines(made: Mapping[str, Any]) -> list[str]:
+    size, free_size = made["wave"], made["wave_without_results"]
+    if free_size == 1:
+        return []
+    asked = f"{size} trials are asked for at once" if size > 1 else "trials are asked one by one"
+    freely = f", {free_size} where no proposal depends on a result" if free_size > size else ""
+    return [f"waves: {asked}{freely}; the cheap ones of a wave run first"]
