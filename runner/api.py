@@ -185,6 +185,6 @@ def _introduce(opened: Search, say: Say) -> None:
     say(f"{record.name}:{record.folder.name}: {details['summary']}; on {where}")
     for note in details["notes"]:
         say(note)
-    if done := len(record.trials()):
+    if done := sum(trial.attempt >= 0 for trial in record.trials()):
         say(f"continuing after {done} trials")
     say(f"MLflow: {opened.tracking.shown_uri}")

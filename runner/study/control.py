@@ -53,7 +53,7 @@ def enqueue(store: Store, reference: str, params: Mapping[str, Any]) -> str:
     budget = int(record.attributes["experiment"]["search"]["trials"])
     if len(record.trials()) >= budget:
         return (
-            f"kept, but the study has used its {budget} trials: search again with "
+            f"kept, but all {budget} trials of the study have been asked for: search again with "
             f"--set search.trials={budget + 1} to have it tried"
         )
     if is_locked(record.folder):
