@@ -25,6 +25,8 @@ class LeaderboardRow:
         params: Its hyperparameters; a conditional one may be missing.
         run_id: Its MLflow run.
         note: Why it failed, or what is remarkable, in a few words.
+        loss: Validation loss of its best epoch, by which equal values are ranked; infinite where
+            nobody has measured it.
     """
 
     number: int
@@ -36,6 +38,7 @@ class LeaderboardRow:
     params: Mapping[str, object] = field(default_factory=dict)
     run_id: str | None = None
     note: str = ""
+    loss: float = math.inf
 
     @property
     def has_value(self) -> bool:
@@ -94,9 +97,10 @@ def rank(rows: Iterable[LeaderboardRow], *, metric: str, is_maximized: bool) -> 
     """
     sign = -1.0 if is_maximized else 1.0
 
-    def place(row: LeaderboardRow) -> tuple[int, bool, float, int]:
+    def place(row: LeaderboardRow) -> tuple[int, bool, float, float, int]:
         value = sign * row.value if row.value is not None and row.has_value else 0.0
-        return _OUTCOME_ORDER.get(row.outcome, _LAST), not row.has_value, value, row.number
+        outcome = _OUTCOME_ORDER.get(row.outcome, _LAST)
+        return outcome, not row.has_value, value, row.loss, row.number
 
     ranked = tuple(sorted(rows, key=place))
     varying, fixed = split_params(ranked)

@@ -39,6 +39,7 @@ def _row(trial: TrialRecord, run_id: str | None) -> LeaderboardRow:
         params=trial.params,
         run_id=run_id,
         note=trial.reason,
+        loss=trial.loss,
     )
 
 

@@ -16,8 +16,8 @@ class Ranking:
     def __init__(self, places: int, *, is_maximized: bool) -> None:
         self._places = places
         self._sign = -1.0 if is_maximized else 1.0
-        # Best first; of equal values the earlier trial.
-        self._order: list[tuple[float, int]] = []
+        # Best first; of equal values the lower loss, then the earlier trial.
+        self._order: list[tuple[float, float, int]] = []
 
     @property
     def best(self) -> float | None:
@@ -29,11 +29,11 @@ class Ranking:
 
         That may be the trial itself. None while there is room, and for one that is known.
         """
-        entry = (self._sign * (trial.value or 0.0), trial.number)
+        entry = (self._sign * (trial.value or 0.0), trial.loss, trial.number)
         place = bisect_left(self._order, entry)
         if place < len(self._order) and self._order[place] == entry:
             return None
         insort(self._order, entry)
         if len(self._order) <= self._places:
             return None
-        return self._order[max(place, self._places)][1]
+        return self._order[max(place, self._places)][2]

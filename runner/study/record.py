@@ -322,7 +322,7 @@ class StudyRecord:
 
 
 def best_trials(record: StudyRecord) -> Iterator[TrialRecord]:
-    """Complete trials, the best first; of equals the earlier one."""
+    """Complete trials, the best first; of equals the one of lower loss, then the earlier one."""
     complete = [t for t in record.trials() if t.outcome is Outcome.COMPLETE]
     sign = -1 if record.is_maximized else 1
-    yield from sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.number))
+    yield from sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.loss, t.number))

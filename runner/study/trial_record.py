@@ -1,5 +1,6 @@
 """One trial as the study knows it, and how it is written down in Optuna's terms."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +74,12 @@ class TrialRecord:
     notes: Mapping[str, Any]
     started: datetime | None
     ended: datetime | None
+
+    @property
+    def loss(self) -> float:
+        """The validation loss of its best epoch; infinite where nobody has measured it."""
+        loss = self.notes.get("validation_loss")
+        return math.inf if loss is None else float(loss)
 
     @property
     def state(self) -> str:

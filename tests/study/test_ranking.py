@@ -31,3 +31,18 @@ def test_ranking_drops_each_trial_but_the_best_few_exactly_once(
         assert ranking.best == order[0].value
     assert ranking.add(record.trial(3)) is None
     assert len(list(best_trials(record))) == 60
+
+
+def test_best_trials_of_equal_values_are_ranked_by_loss_then_number(
+    memory_record: Callable[[], StudyRecord],
+) -> None:
+    record, ranking = memory_record(), Ranking(2, is_maximized=False)
+    dropped = []
+    for number, (value, loss) in enumerate([(1.0, 0.5), (1.0, None), (1.0, 0.2), (2.0, 0.1)]):
+        record.begin(record.add(Proposal({}, {}), origin="sampler", seed=0))
+        ending = Ending(Outcome.COMPLETE, value, notes={"validation_loss": loss})
+        record.close(number, ending)
+        dropped.append(ranking.add(record.trial(number)))
+
+    assert [trial.number for trial in best_trials(record)] == [2, 0, 1, 3]
+    assert dropped == [None, None, 1, 3]
