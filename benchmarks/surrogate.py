@@ -30,7 +30,7 @@ from runner.trial import Ending, Hint, Outcome, Report, TrialSpec
 LONGEST = 52
 METRIC = "accuracy"
 # Settings whose best and median say what a search could find and what luck gives.
-LOOKED_AT = 3000
+LOOKED_AT = 2000
 _SEARCHED = ("batch_size", "learning_rate", "momentum", "weight_decay")
 _SEARCHED += ("num_layers", "max_units", "max_dropout")
 
@@ -192,6 +192,16 @@ def search(surrogate: Surrogate, task: str, plan: Plan) -> list[Progress]:
     )
     SimulatedBackend(_Curves(surrogate, task), slots=1).run(feed)
     return notes.progress
+
+
+def quicken_tpe() -> None:
+    """Half the time of tpe's asks, for hundreds of searches: a function that Optuna writes in
+    Python, to avoid a dependency on scipy, is scipy's. They agree to eight digits.
+    """
+    from optuna.samplers._tpe import _truncnorm
+    from scipy.special import log_ndtr
+
+    _truncnorm._log_ndtr = log_ndtr
 
 
 def one_epoch_then_best(surrogate: Surrogate, task: str, plan: Plan, *, keep: int) -> Progress:

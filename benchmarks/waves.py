@@ -4,7 +4,7 @@
 
 Searches by the runner's own sampling, pruning and queue, replayed on predicted learning curves
 (see `benchmarks/surrogate.py`; needs `pip install onnxruntime`). Regret is normalised: 0 is the
-best of 3,000 random settings, 1 the median one. Each task and seed is searched in every way, so
+best of 2,000 random settings, 1 the median one. Each task and seed is searched in every way, so
 the differences are paired; intervals are 95 %, by resampling tasks and, within them, seeds.
 
 `waves`: regret after 64 and 128 trials, by the number of trials asked for at once. A wave is
@@ -24,7 +24,14 @@ import optuna
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.surrogate import Plan, Progress, Surrogate, one_epoch_then_best, search
+from benchmarks.surrogate import (
+    Plan,
+    Progress,
+    Surrogate,
+    one_epoch_then_best,
+    quicken_tpe,
+    search,
+)
 from runner.study import history
 
 WAVES = (1, 4, 8, 16, 32, 64)
@@ -51,7 +58,8 @@ def interval(values: Regrets) -> tuple[float, float]:
 
 def text(values: Regrets) -> str:
     low, high = interval(values)
-    return f"{values.mean():.4f} ({low:.4f} to {high:.4f})"
+    digits = 0 if abs(values.mean()) > 10 else 3
+    return f"{values.mean():.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def measured(ways: dict[str, Way], tasks: Sequence[str], seeds: int) -> dict[str, Regrets]:
@@ -174,6 +182,7 @@ def main() -> None:
     parser.add_argument("--pruner", choices=("asha", "none"), default="asha")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    quicken_tpe()
     surrogate = Surrogate(options.surrogate)
     # Every third task by its number.
     tasks = surrogate.tasks[:: max(1, len(surrogate.tasks) // options.tasks)][: options.tasks]
