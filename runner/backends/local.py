@@ -52,6 +52,17 @@ class _Worker:
     kill_at: dict[Attempt, float] = field(default_factory=dict)
     is_killed: bool = False
     deaths: int = 0
+    heard_s: float = 0.0
+
+    def has_hung(self, grace_s: float) -> bool:
+        """Whether a trial that was told to leave does not, and killing it costs no other.
+
+        While others of its job are heard of, it is given more time: it may be trained after them.
+        """
+        now_s = time.monotonic()
+        if all(now_s <= at for at in self.kill_at.values()):
+            return False
+        return self.running <= self.told.keys() or now_s > self.heard_s + grace_s
 
 
 class LocalBackend:
@@ -169,6 +180,7 @@ class LocalBackend:
                 worker.running = {spec.key for spec in job.trials}
                 worker.log = log_of(job)
                 worker.is_idle = False
+                worker.heard_s = time.monotonic()
                 is_waiting = True
                 _send(worker, ("job", job))
             else:
@@ -183,7 +195,7 @@ class LocalBackend:
                     worker.told[key] = wanted[key]
                     _send(worker, ("cancel", key, wanted[key]))
                     worker.kill_at.setdefault(key, time.monotonic() + self._grace_s)
-            if any(time.monotonic() > at for at in worker.kill_at.values()):
+            if worker.has_hung(self._grace_s):
                 logger.warning("the worker of slot %d does not leave: killed", worker.lease.slot)
                 _kill(worker)
                 worker.is_killed = True
@@ -195,6 +207,7 @@ class LocalBackend:
             if worker.connection in ready:
                 try:
                     message = worker.connection.recv()
+                    worker.heard_s = time.monotonic()
                 except (EOFError, OSError):
                     self._replace(worker, feed)
                 else:

@@ -226,6 +226,16 @@ def test_trial_that_does_not_leave_takes_its_job_along_and_the_others_run_again(
     assert "did not leave within 0.3 s" in feed.ending(2).reason
 
 
+def test_trial_that_leaves_late_is_waited_for_while_others_of_its_job_are_heard_of(
+    start: Start, folder: Path
+) -> None:
+    """Here it is trained after the other, and cannot leave before."""
+    long = {"epochs": 12, "epoch_s": 0.1}
+    feed = Trials(folder, [long, long], cancel={1: Decision.STOP})
+    start(grace_s=0.4).run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.COMPLETE, (1, 0): Outcome.PRUNED}
+
+
 def test_worker_killed_in_a_job_loses_those_of_its_trials_that_had_not_ended(
     start: Start, folder: Path
 ) -> None:
