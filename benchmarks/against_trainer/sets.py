@@ -38,6 +38,7 @@ class Set:
         space: The search space.
         max_length: Longest text in tokens, for both sides; None for images.
         first: Known-good settings that ours tries first.
+        grace: Training examples that a trial of ours has seen before it may be stopped.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Set:
     space: str | dict[str, Any] = "bert"
     max_length: int | None = 64
     first: tuple[dict[str, Any], ...] = ()
+    grace: int | None = None
 
 
 def _csv(*names: str) -> Callable[[Path], tuple[Rows, Rows | None]]:
@@ -125,6 +127,8 @@ SETS = {
                 "epochs": 4,
             },
         ),
+        # Three epochs of 500 photos.
+        grace=1500,
     ),
 }
 
@@ -181,5 +185,6 @@ def _experiment(name: str, chosen: Set, table: Path, seed: int) -> dict[str, Any
             "metric": chosen.metric,
             "pruner": "asha",
             "first": list(chosen.first),
+            "grace": chosen.grace,
         },
     }
