@@ -51,9 +51,9 @@ def enqueue(store: Store, reference: str, params: Mapping[str, Any]) -> str:
         raise StudyError("this setting cannot be tried:\n" + "\n".join(problems))
     post(record.folder, "enqueue", {"params": dict(space.as_point(params))})
     budget = int(record.attributes["experiment"]["search"]["trials"])
-    if len(record.trials()) >= budget:
+    if sum(trial.attempt >= 0 for trial in record.trials()) >= budget:
         return (
-            f"kept, but all {budget} trials of the study have been asked for: search again with "
+            f"kept, but the study has used its {budget} trials: search again with "
             f"--set search.trials={budget + 1} to have it tried"
         )
     if is_locked(record.folder):

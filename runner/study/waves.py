@@ -7,6 +7,7 @@ asked, so their order costs it nothing.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 from runner.study.budget import Budget
@@ -44,19 +45,27 @@ class WaveRules:
     hint_of: HintOf = _no_hint
 
 
+class Turn(IntEnum):
+    """What comes before what in the queue."""
+
+    AGAIN = 0
+    GIVEN = 1
+    SAMPLED = 2
+
+
 @dataclass(frozen=True, order=True)
 class _Waiting:
     """A trial in the queue; what sorts first runs first.
 
     Attributes:
-        turn: 0 for one that has been begun before, 1 for one that a person gave, 2 otherwise.
+        turn: Whether it has been begun before, was given by a person, or neither.
         wave: Number of the first trial of its wave.
         cost: Its expected work beside that of the others of its wave.
         number: Its own.
         kin: What it can be trained together with; None: alone.
     """
 
-    turn: int
+    turn: Turn
     wave: int
     cost: float
     number: int
@@ -93,6 +102,7 @@ class Waves:
         self._first = [(f"first:{index}", params) for index, params in enumerate(first)]
         self._enqueued: list[Enqueue] = []
         self._alone: set[int] = set()
+        self._begun = sum(trial.attempt >= 0 for trial in trials)
         self._cut_short = _cut_short(trials)
         self._queue = sorted(self._waiting(trial) for trial in trials if trial.is_waiting)
 
@@ -115,43 +125,48 @@ class Waves:
         """The trials of the next job; none if there are no more.
 
         Args:
-            budget: Bounds how many trials are asked for.
+            budget: Bounds how many trials are asked for, and how many begin.
             busy: Slots that are running a job.
         """
         self._ask_what_is_due(budget)
-        if not self._queue:
+        again = [waiting for waiting in self._queue if waiting.turn == Turn.AGAIN]
+        ready = [*again, *self._queue[len(again) :][: budget.room(self._begun)]]
+        if not ready:
             return []
-        job = [self._queue[0]]
+        job = ready[:1]
         if (shared := job[0].kin) is not None:
-            kin = [waiting for waiting in self._queue if waiting.kin == shared]
+            kin = [waiting for waiting in ready if waiting.kin == shared]
             free = max(1, self._rules.slots - busy)
             job = kin[: min(self._rules.fuse, -(-len(kin) // free))]
         self._queue = [waiting for waiting in self._queue if waiting not in job]
+        self._begun += sum(waiting.turn != Turn.AGAIN for waiting in job)
         return [waiting.number for waiting in job]
 
     def _ask_what_is_due(self, budget: Budget) -> None:
-        count = self._record.count
         if self._cut_short is not None:
             wave, self._cut_short = self._cut_short, None
-            self._ask(wave, budget)
-        while self._queue and self._enqueued and budget.room(self._record.count):
-            self._ask((self._record.count, 1), budget)
+            self._ask(wave, room=budget.room(self._record.count))
+        # A person's wish is not refused because a whole wave has been asked for: what has begun
+        # counts, and one trial of the wave is left waiting in its place.
+        while self._queue and self._enqueued and budget.room(self._begun):
+            self._ask((self._record.count, 1), room=1)
         if not self._queue:
-            self._ask((count, self._size(count)), budget)
+            count = self._record.count
+            self._ask((count, self._size(count)), room=budget.room(count))
 
     def _size(self, asked: int) -> int:
         """How many trials to ask for when none waits."""
         return max(self._rules.size, min(self._sampling.blind(asked), self._rules.free_size))
 
-    def _ask(self, wave: tuple[int, int], budget: Budget) -> None:
+    def _ask(self, wave: tuple[int, int], *, room: int) -> None:
         """Ask for a wave, or for what a kill has left of one.
 
         Args:
             wave: The number of its first trial, and how many it has.
-            budget: Cuts it.
+            room: The most that may be asked for.
         """
         begin = self._record.count
-        size = min(sum(wave) - begin, budget.room(begin))
+        size = min(sum(wave) - begin, room)
         wave = (wave[0], begin + size - wave[0])
         asked: list[Asked] = []
         for number in range(begin, begin + size):
@@ -179,10 +194,10 @@ class Waves:
         hint = self._rules.hint_of(trial.params)
         kin = None if trial.number in self._alone else hint.kin
         if trial.attempt >= 0:
-            return _Waiting(0, 0, 0.0, trial.number, kin)
+            return _Waiting(Turn.AGAIN, 0, 0.0, trial.number, kin)
         if trial.origin != "sampler":
-            return _Waiting(1, 0, 0.0, trial.number, kin)
-        return _Waiting(2, trial.wave[0], hint.cost, trial.number, kin)
+            return _Waiting(Turn.GIVEN, 0, 0.0, trial.number, kin)
+        return _Waiting(Turn.SAMPLED, trial.wave[0], hint.cost, trial.number, kin)
 
     def _say_exhausted(self) -> None:
         if not self._is_exhausted:

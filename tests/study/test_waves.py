@@ -208,6 +208,34 @@ def test_enqueued_setting_overtakes_the_rest_of_a_wave(
         assert opened.outcomes == ["complete"] * 9
 
 
+def test_enqueued_setting_takes_the_place_of_a_trial_that_has_not_begun(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole budget has been asked for; the last trial of the wave waits for a larger one."""
+    monkeypatch.setattr("runner.study.feed.INBOX_EVERY_S", 0.0)
+    with searching(MIXED, trials=8, waves=rules(8, fuse=1)) as opened:
+        finish(opened, take(opened))
+        post(opened.folder, "enqueue", {"params": {"depth": 0, "epochs": 4, "value": 0.125}})
+        assert numbers(take(opened)) == [8]
+        opened.end(Attempt(8, 0), Outcome.COMPLETE, 0.5)
+        assert len(drain(opened)) == 6
+        assert sorted(opened.outcomes) == ["complete"] * 8 + ["waiting"]
+    with searching(MIXED, trials=8, waves=rules(8, fuse=1)) as opened:
+        assert opened.no_job() is NoJob.DONE
+    with searching(MIXED, trials=9, waves=rules(8, fuse=1)) as opened:
+        drain(opened)
+        assert opened.outcomes == ["complete"] * 9
+
+
+def test_job_of_kin_begins_no_more_trials_than_the_budget_has_left(searching: Searching) -> None:
+    with searching(heads(), trials=6, waves=rules(6)) as opened:
+        take(opened)
+    with searching(heads(), trials=2, waves=rules(6)) as opened:
+        assert drain(opened) == [[0, 1, 2, 3, 4, 5]]
+    with searching(heads(), trials=9, waves=rules(3, fuse=2)) as opened:
+        assert drain(opened) == [[6, 7], [8]]
+
+
 def test_lost_trials_of_a_job_run_again_by_themselves_and_only_then_count_as_lost(
     searching: Searching,
 ) -> None:
