@@ -13,8 +13,9 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from runner.study.kept import InOptuna, Kept
 from runner.study.replay import UnknownOperation, replay
 from runner.study.sampling import MEMORY_CONSTRAINT, Proposal
 from runner.study.storage import JOURNAL, load_study, open_for_reading, open_journal
@@ -24,7 +25,6 @@ from runner.study.trial_record import (
     TrialRecord,
     ending_of,
     ending_values,
-    record_of,
     waiting_trial,
 )
 from runner.trial import Ending, Outcome
@@ -36,56 +36,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
-
-
-class _Kept(Protocol):
-    """Where a study is read from."""
-
-    @property
-    def is_maximized(self) -> bool: ...
-
-    @property
-    def attributes(self) -> Mapping[str, Any]: ...
-
-    @property
-    def count(self) -> int: ...
-
-    def trials(self) -> list[TrialRecord]: ...
-
-    def trial(self, number: int) -> TrialRecord: ...
-
-
-class _InOptuna:
-    """A study that Optuna holds in memory."""
-
-    def __init__(self, study: "optuna.Study") -> None:
-        self.study = study
-
-    @property
-    def is_maximized(self) -> bool:
-        return self.study.direction.name == "MAXIMIZE"
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        # Not `user_attrs`: that would copy the whole experiment.
-        storage = self.study._storage
-        attributes: Mapping[str, Any] = storage.get_study_user_attrs(self.study._study_id)
-        return attributes
-
-    @property
-    def count(self) -> int:
-        return len(self.study.get_trials(deepcopy=False))
-
-    def trials(self) -> list[TrialRecord]:
-        return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
-
-    def trial(self, number: int) -> TrialRecord:
-        return record_of(self.frozen(number))
-
-    def frozen(self, number: int) -> "optuna.trial.FrozenTrial":
-        storage = self.study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
-        return storage.get_trial(trial_id)
 
 
 class StudyRecord:
@@ -104,12 +54,12 @@ class StudyRecord:
         study: "optuna.Study | None" = None,
         *,
         journal: "StudyJournal | None" = None,
-        kept: _Kept | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.folder = folder
-        self._optuna = None if study is None else _InOptuna(study)
+        self._optuna = None if study is None else InOptuna(study)
         self._journal = journal
-        self._kept: _Kept = kept or self._written
+        self._kept: Kept = kept or self._written
         self._count = self._kept.count
 
     @classmethod
@@ -142,10 +92,10 @@ class StudyRecord:
     def read(cls, folder: Path) -> Self:
         """Open a study for reading, also while a driver writes to it."""
         try:
-            kept: _Kept = replay(folder / JOURNAL)
+            kept: Kept = replay(folder / JOURNAL)
         except UnknownOperation as unknown:
             logger.debug("%s: read by Optuna", unknown)
-            kept = _InOptuna(load_study(folder, open_for_reading(folder)))
+            kept = InOptuna(load_study(folder, open_for_reading(folder)))
         return cls(folder, kept=kept)
 
     @property
@@ -154,7 +104,7 @@ class StudyRecord:
         return self._written.study
 
     @property
-    def _written(self) -> _InOptuna:
+    def _written(self) -> InOptuna:
         if self._optuna is None:
             raise AssertionError("this record was opened for reading")
         return self._optuna
