@@ -155,6 +155,9 @@ def test_search_that_is_killed_or_paused_goes_on_from_the_checkpoint(
     terminal = own(cut, objective, code)
     process = terminal.start("search", "own.yaml", "--plain")
     wait_for((cut / "waits").exists)
+    # The script runs ahead of the worker that reads what it says.
+    history = trial_folder(record_of(cut).folder, 0) / "checkpoint" / "history.json"
+    wait_for(lambda: history.exists() and '"step": 4' in history.read_text())
     # A function asleep is killed by its backend when its grace is over; a command is told at once.
     process.send_signal(number)
     process.communicate(timeout=120)
