@@ -9,7 +9,8 @@ from runner.study.sampling import Sampling
 from runner.study.waves import WaveRules
 from runner.trial import Hint, derive_seed
 
-# Trials asked for at once, unless the experiment says, where some can be trained as one job.
+# Trials asked for at once, unless the experiment says, where some can be trained as one job. A
+# choice: what a wave costs in regret (benchmarks/waves.py) has not been measured in full.
 WAVE = 16
 # At most so many where no proposal depends on a result: as many as are fused by default.
 FREE_WAVE = 64
