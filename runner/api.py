@@ -187,4 +187,4 @@ def _introduce(opened: Search, say: Say) -> None:
         say(note)
     if done := sum(trial.attempt >= 0 for trial in record.trials()):
         say(f"continuing after {done} trials")
-    say(f"MLflow: {opened.tracking.shown_uri}")
+    say(f"MLflow: {opened.study_run.shown_uri}")

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from runner.study.options import BackendName, Options
 from runner.study.record import StudyRecord
 from runner.study.signals import graceful_signals
 from runner.study.storage import JOURNAL, study_folder, study_lock
-from runner.tracking import RunStatus, StudyRun, Tracking, connect
+from runner.tracking import Line, RunStatus, StudyRun, connect_apart
 from runner.trial import Facts, Lease, Objective, objective_for
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,6 @@ class Search:
         facts: What the second pass found out.
         leases: The devices held.
         study_run: The study's runs in MLflow.
-        tracking: The MLflow store.
         feed: Gives out the trials; knows what is running.
     """
 
@@ -60,7 +59,6 @@ class Search:
     facts: Facts
     leases: tuple[Lease, ...]
     study_run: StudyRun
-    tracking: Tracking
     feed: StudyFeed
     _backend: Backend
 
@@ -109,7 +107,7 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         if known is not None:
             require_same(experiment.name, known["experiment"], experiment.identity())
         pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
-        connecting = pool.submit(connect, experiment.tracking.uri, store)
+        connecting = pool.submit(connect_apart, experiment.tracking.uri, store)
         objective = objective_for(experiment, store)
         leases, backend = _start_backend(experiment, objective, options, folder)
         stack.callback(leases.close)
@@ -119,13 +117,11 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         facts = backend.inspect()
         space = _bind_space(experiment, facts)
         _settle_identity(record, experiment, facts)
-        study_run, tracking = _open_run(connecting, experiment, record, facts)
+        study_run = _open_run(connecting.result(), experiment, record, facts)
         logbook = open_logbook(experiment, record, study_run)
         ground = Ground(experiment, space, facts, objective, slots=len(leases.leases))
         feed = open_feed(ground, record, logbook, options)
-        search = Search(
-            experiment, folder, record, facts, leases.leases, study_run, tracking, feed, backend
-        )
+        search = Search(experiment, folder, record, facts, leases.leases, study_run, feed, backend)
         try:
             yield search
         finally:
@@ -204,11 +200,8 @@ def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) 
     record.sync()
 
 
-def _open_run(
-    connecting: Future[Tracking], experiment: Experiment, record: StudyRecord, facts: Facts
-) -> tuple[StudyRun, Tracking]:
-    tracking = connecting.result()
-    study_run = tracking.open_study(
+def _open_run(line: Line, experiment: Experiment, record: StudyRecord, facts: Facts) -> StudyRun:
+    return line.open_study(
         experiment.tracking.experiment or experiment.name,
         study_id=record.study_id,
         run_name=f"{record.name}:{record.folder.name}",
@@ -226,7 +219,6 @@ def _open_run(
             "search_space.json": json.dumps(experiment.space.to_dict(), indent=1),
         },
     )
-    return study_run, tracking
 
 
 def _subject(experiment: Experiment, facts: Facts) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Importing this room is cheap; MLflow itself is imported by `connect`.
 """
 
+from runner.tracking.courier import Line, connect_apart
 from runner.tracking.reading import MetricPoint, TrialRun, read_trials
 from runner.tracking.records import (
     TAG_KIND,
@@ -23,6 +24,7 @@ __all__ = [
     "TAG_PARENT",
     "TAG_STUDY",
     "TAG_TRIAL",
+    "Line",
     "MetricPoint",
     "RunStatus",
     "StudyRun",
@@ -31,6 +33,7 @@ __all__ = [
     "Trouble",
     "UiServer",
     "connect",
+    "connect_apart",
     "read_trials",
     "run_address",
     "runs_address",

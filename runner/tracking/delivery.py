@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from shutil import copyfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from runner.tracking.carrier import NotTaken
 from runner.tracking.limits import (
     MAX_PARAM_CHARACTERS,
     MAX_TAG_CHARACTERS,
@@ -16,6 +17,7 @@ from runner.tracking.limits import (
     split_batch,
     unwritten,
 )
+from runner.tracking.opened import Opened, origin_tags
 from runner.tracking.records import (
     TAG_KIND,
     TAG_PARENT,
@@ -35,7 +37,23 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
-class Undeliverable(Exception):
+# Error codes of MLflow that say the request is wrong, so that repeating it is useless.
+_REFUSALS = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+        "RESOURCE_DOES_NOT_EXIST",
+        "RESOURCE_ALREADY_EXISTS",
+        "INVALID_STATE",
+        "PERMISSION_DENIED",
+        "UNAUTHENTICATED",
+        "CUSTOMER_UNAUTHORIZED",
+        "ENDPOINT_NOT_FOUND",
+    }
+)
+
+
+class _Undeliverable(Exception):
     """This record can never be delivered, however often it is tried."""
 
 
@@ -63,16 +81,44 @@ class Delivery:
     _steps: dict[RunKey, dict[str, set[int]]] = field(default_factory=dict)
     _folders: dict[RunKey, str] = field(default_factory=dict)
 
-    def deliver(self, record: Record, *, is_retry: bool = False) -> None:
-        """Make MLflow hold a record.
+    @classmethod
+    def to(cls, client: "MlflowClient", opened: Opened, *, is_begun: bool = False) -> Self:
+        """What carries the records of an opened study.
 
         Args:
-            record: What to write; repeating it changes nothing.
-            is_retry: Whether an earlier attempt may have got through unseen.
-        Raises:
-            Undeliverable: If its run does not exist or its file is gone.
-            MlflowException: If MLflow refuses or cannot be reached; OSError likewise.
+            client: MLflow's client; this object's from now on.
+            opened: The study's runs.
+            is_begun: Whether another has carried some of its records already.
         """
+        existing = set(opened.run_ids)
+        if opened.is_new and not is_begun:
+            existing.discard(None)
+        return cls(
+            client,
+            opened.experiment_id,
+            opened.study_id,
+            dict(opened.run_ids),
+            origin=origin_tags(),
+            existing=existing,
+        )
+
+    def carry(self, record: Record, *, is_retry: bool = False) -> None:
+        """See `Carrier.carry`."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            self._deliver(record, is_retry=is_retry)
+        except _Undeliverable as err:
+            raise NotTaken(str(err), is_refusal=True) from err
+        except (MlflowException, SQLAlchemyError, OSError) as err:
+            is_refusal = getattr(err, "error_code", None) in _REFUSALS
+            raise NotTaken(str(err), is_refusal=is_refusal) from err
+
+    def close(self) -> None:
+        """See `Carrier.close`; the client is not this object's alone."""
+
+    def _deliver(self, record: Record, *, is_retry: bool) -> None:
         match record:
             case Open():
                 self._open(record, is_retry=is_retry)
@@ -89,7 +135,7 @@ class Delivery:
         try:
             return self.run_ids[key]
         except KeyError:
-            raise Undeliverable(f"trial {key} has no MLflow run") from None
+            raise _Undeliverable(f"trial {key} has no MLflow run") from None
 
     def _open(self, record: Open, *, is_retry: bool) -> None:
         known = self.run_ids.get(record.key)
@@ -191,7 +237,7 @@ class Delivery:
         target = PurePosixPath(record.path)
         folder = None if target.parent == PurePosixPath(".") else str(target.parent)
         if not record.source.is_file():
-            raise Undeliverable(f"{record.source} is gone")
+            raise _Undeliverable(f"{record.source} is gone")
         run_id = self._run_id(record.key)
         if record.source.name == target.name:
             self.client.log_artifact(run_id, str(record.source), folder)

@@ -1,20 +1,13 @@
 """One study in MLflow: a parent run, a child run a trial, and the writer that feeds them."""
 
-import getpass
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
-from runner.tracking.delivery import Delivery
-from runner.tracking.reading import study_runs
+from runner.tracking.carrier import Carrier
+from runner.tracking.opened import Opened
 from runner.tracking.records import (
-    TAG_KIND,
     TAG_OUTCOME,
-    TAG_PARENT,
-    TAG_STUDY,
-    TAG_TRIAL,
     Batch,
     End,
     FileCopy,
@@ -26,84 +19,61 @@ from runner.tracking.records import (
 )
 from runner.tracking.writer import Trouble, Writer
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
 
-
-@dataclass
 class StudyRun:
     """The MLflow side of a running study; every method but flush and close returns at once.
+
+    Args:
+        opened: Its runs.
+        carrier: Takes the records to MLflow; the writer's thread uses it alone.
+        shown_uri: The address for messages, without secrets.
 
     Attributes:
         run_id: The parent run.
         experiment_id: The MLflow experiment both kinds of run are in.
-        is_new: Whether the parent run was created by this call.
+        is_new: Whether the parent run was created when the study was opened.
         statuses: Status of each trial's run, as found at opening and as asked for since.
         found_status: Status of the parent run before it was opened; None for a new one.
         found_tags: Tags of each trial's run, as found at opening.
+        shown_uri: The address for messages.
     """
 
-    run_id: str
-    experiment_id: str
-    is_new: bool
-    statuses: dict[int, RunStatus]
-    found_status: RunStatus | None
-    found_tags: dict[int, dict[str, str]]
-    _delivery: Delivery
-    _writer: Writer
-
-    @classmethod
-    def open(
-        cls,
-        client: "MlflowClient",
-        *,
-        shown_uri: str,
-        experiment_id: str,
-        study_id: str,
-        run_name: str,
-    ) -> Self:
-        """Find or create the parent run, learn its children, and start the writer.
-
-        Args:
-            client: MLflow's client; the writer's from now on.
-            shown_uri: The address for messages, without secrets.
-            experiment_id: Where the runs are.
-            study_id: Tag by which parent and children are found.
-            run_name: Name of a new parent.
-        Raises:
-            MlflowException: If MLflow does not answer.
-        """
-        parents = list(study_runs(client, [experiment_id], study_id, kind="study"))
-        parent_id = _reopen(client, parents[0]) if parents else None
-        if parent_id is None:
-            tags = {**_origin_tags(), TAG_STUDY: study_id, TAG_KIND: "study"}
-            parent_id = client.create_run(experiment_id, tags=tags, run_name=run_name).info.run_id
-        children = _children(client, experiment_id, study_id, parent_id)
-        run_ids: dict[RunKey, str] = {None: parent_id}
-        run_ids.update({number: run.info.run_id for number, run in children.items()})
-        delivery = Delivery(client, experiment_id, study_id, run_ids, origin=_origin_tags())
-        delivery.existing.update(children, [None] if parents else [])
-        statuses = {number: RunStatus(run.info.status) for number, run in children.items()}
-        writer = Writer(
-            lambda record, is_retry: delivery.deliver(record, is_retry=is_retry),
+    def __init__(self, opened: Opened, carrier: Carrier, *, shown_uri: str) -> None:
+        self.run_id = opened.run_id
+        self.experiment_id = opened.experiment_id
+        self.is_new = opened.is_new
+        self.statuses = dict(opened.statuses)
+        self.found_status = opened.found_status
+        self.found_tags = opened.found_tags
+        self.shown_uri = shown_uri
+        self._carrier = carrier
+        self._writer = Writer(
+            lambda record, is_retry: carrier.carry(record, is_retry=is_retry),
             shown_uri=shown_uri,
         )
-        return cls(
-            parent_id,
-            experiment_id,
-            not parents,
-            statuses,
-            RunStatus(parents[0].info.status) if parents else None,
-            {number: dict(run.data.tags) for number, run in children.items()},
-            delivery,
-            writer,
-        )
+
+    def describe(
+        self,
+        *,
+        tags: Mapping[str, str],
+        params: Mapping[str, object],
+        artifacts: Mapping[str, str],
+    ) -> None:
+        """Say what the study is, on the parent run.
+
+        Args:
+            tags: Replaced when the study is opened again.
+            params: Written once; later differences become `runner.changed.*` tags.
+            artifacts: Run-relative path -> text; replaced when the study is opened again.
+        """
+        self.log_params(params)
+        self.set_tags(tags)
+        self.add_artifacts(artifacts)
 
     @property
     def run_ids(self) -> dict[int, str]:
         """Run of each trial that has one so far; `flush` first to have them all."""
-        known = dict(self._delivery.run_ids)
+        known = dict(self._carrier.run_ids)
         return {number: run_id for number, run_id in known.items() if number is not None}
 
     def on_run(self, hear: Callable[[int, str], None]) -> None:
@@ -112,7 +82,7 @@ class StudyRun:
         Args:
             hear: Takes the trial and its run; called from the writer's thread.
         """
-        self._delivery.hear = hear
+        self._carrier.hear = hear
 
     @property
     def undelivered(self) -> int:
@@ -253,35 +223,10 @@ class StudyRun:
             TrackingUnreachable: As `flush`.
         """
         self._writer.put(End(None, RunStatus(status), _now_ms()))
-        self._writer.close()
-
-
-def _reopen(client: "MlflowClient", parent: "Run") -> str:
-    run_id = str(parent.info.run_id)
-    client.update_run(run_id, status=RunStatus.RUNNING)
-    return run_id
-
-
-def _children(
-    client: "MlflowClient", experiment_id: str, study_id: str, parent_id: str
-) -> dict[int, "Run"]:
-    """The oldest run of each trial; orphans of a deleted parent are given the new one."""
-    children: dict[int, Run] = {}
-    for run in study_runs(client, [experiment_id], study_id, kind="trial"):
-        children.setdefault(int(run.data.tags[TAG_TRIAL]), run)
-        if run.data.tags.get(TAG_PARENT) != parent_id:
-            client.set_tag(run.info.run_id, TAG_PARENT, parent_id)
-    return children
-
-
-def _origin_tags() -> dict[str, str]:
-    """What MLflow's own clients would say of a run: who started it, with what."""
-    try:
-        user = {"mlflow.user": getpass.getuser()}
-    except (KeyError, OSError):
-        # A container may run as a user id that has no name.
-        user = {}
-    return {**user, "mlflow.source.name": "runner", "mlflow.source.type": "LOCAL"}
+        try:
+            self._writer.close()
+        finally:
+            self._carrier.close()
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

@@ -14,7 +14,9 @@ from runner.tracking.address import (
     unreachable,
     without_secrets,
 )
+from runner.tracking.delivery import Delivery
 from runner.tracking.first_use import open_client
+from runner.tracking.opened import Opened, open_runs
 from runner.tracking.reading import MetricPoint
 from runner.tracking.study_run import StudyRun
 
@@ -100,19 +102,20 @@ class Tracking:
         Raises:
             TrackingUnreachable: If MLflow does not answer, or the experiment lies in its bin.
         """
+        opened = self.open_runs(experiment_name, study_id=study_id, run_name=run_name)
+        study_run = StudyRun(opened, Delivery.to(self.client, opened), shown_uri=self.shown_uri)
+        study_run.describe(tags=tags, params=params, artifacts=artifacts)
+        return study_run
+
+    def open_runs(self, experiment_name: str, *, study_id: str, run_name: str) -> Opened:
+        """A study's runs, without anything that writes to them; see `open_study`."""
         with self.answering():
-            experiment_id = self.experiment_id(experiment_name)
-            study_run = StudyRun.open(
+            return open_runs(
                 self.client,
-                shown_uri=self.shown_uri,
-                experiment_id=experiment_id,
+                experiment_id=self.experiment_id(experiment_name),
                 study_id=study_id,
                 run_name=run_name,
             )
-        study_run.log_params(params)
-        study_run.set_tags(tags)
-        study_run.add_artifacts(artifacts)
-        return study_run
 
     def experiment_id(self, name: str) -> str:
         """Id of an MLflow experiment, created if there is none."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runner.errors import TrackingUnreachable
 from runner.tracking.address import without_secrets
-from runner.tracking.delivery import Undeliverable
+from runner.tracking.carrier import NotTaken
 from runner.tracking.records import Record, coalesce, record_count
 
 # A page refreshed by hand does not show half a second, and a short trial fits into one batch.
@@ -15,20 +15,6 @@ LINGER_S = 0.5
 PATIENCE_S = 120.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
-# Error codes of MLflow that say the request is wrong, so that repeating it is useless.
-_REFUSALS = frozenset(
-    {
-        "INVALID_PARAMETER_VALUE",
-        "BAD_REQUEST",
-        "RESOURCE_DOES_NOT_EXIST",
-        "RESOURCE_ALREADY_EXISTS",
-        "INVALID_STATE",
-        "PERMISSION_DENIED",
-        "UNAUTHENTICATED",
-        "CUSTOMER_UNAUTHORIZED",
-        "ENDPOINT_NOT_FOUND",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +48,7 @@ class Writer:
         """Start the thread.
 
         Args:
-            deliver: Writes one record; the flag says that it is a repetition.
+            deliver: Writes one record, or raises NotTaken; the flag says that it is a repetition.
             shown_uri: The address for messages, without secrets.
             linger_s: How long a first record waits for others to share a call with.
             patience_s: How long `flush` and `close` bear an MLflow that does not answer, counted
@@ -170,18 +156,13 @@ class Writer:
 
     def _persist(self, record: Record) -> None:
         """Deliver one record, however long it takes, unless the writer is told to stop."""
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         pause_s = FIRST_PAUSE_S
         is_retry = False
         while not self._is_stopping:
             try:
                 self._deliver(record, is_retry)
-            except Undeliverable as err:
-                return self._done(record, refusal=str(err))
-            except (MlflowException, SQLAlchemyError, OSError) as err:
-                if getattr(err, "error_code", None) in _REFUSALS:
+            except NotTaken as err:
+                if err.is_refusal:
                     return self._done(record, refusal=str(err))
                 self._stumble(err)
             else:

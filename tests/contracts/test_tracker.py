@@ -1,4 +1,6 @@
-"""What every tracking target must do: run over the local store and a real MLflow server."""
+"""What every tracking target must do: run over the local store and a real MLflow server, written
+to from this process and from one of its own.
+"""
 
 import os
 import signal
@@ -9,26 +11,55 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.errors import NotFound, TrackingUnreachable
 from runner.experiment import Store
-from runner.tracking import RunStatus, StudyRun, Tracking, connect, read_trials
+from runner.tracking import (
+    RunStatus,
+    StudyRun,
+    Tracking,
+    connect,
+    connect_apart,
+    read_trials,
+)
+
+SERVER = [pytest.mark.server, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class Apart(Tracking):
+    """MLflow that is read here and written to by another process."""
+
+    store: Store
+
+    def open_study(self, experiment_name: str, **settings: Any) -> StudyRun:
+        return connect_apart(self.uri, self.store).open_study(experiment_name, **settings)
 
 
 @pytest.fixture(
     scope="module",
-    params=["local", pytest.param("server", marks=[pytest.mark.server, pytest.mark.slow])],
+    params=[
+        "local",
+        "local, apart",
+        pytest.param("server", marks=SERVER),
+        pytest.param("server, apart", marks=SERVER),
+    ],
 )
 def tracking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     store = Store(tmp_path_factory.mktemp("store") / "mlruns")
-    is_local = request.param == "local"
+    is_local = request.param.startswith("local")
     uri = None if is_local else request.getfixturevalue("mlflow_server")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return connect(uri, store)
+        here = connect(uri, store)
+    if not request.param.endswith("apart"):
+        return here
+    return Apart(here.uri, here.client, here.artifacts, store)
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from runner.errors import TrackingUnreachable
-from runner.tracking.delivery import Undeliverable
+from runner.tracking.carrier import NotTaken
 from runner.tracking.records import End, Record, RunStatus
 from runner.tracking.writer import Writer
 
@@ -55,7 +53,7 @@ def test_writer_passing_trouble_retries_the_same_record_and_says_it_is_a_retry()
     def deliver(record: Record, is_retry: bool) -> None:
         attempts.append((record.key, is_retry))
         if len(attempts) < 3:
-            raise ConnectionError("no route to http://ann:s3cret@host")
+            raise NotTaken("no route to http://ann:s3cret@host", is_refusal=False)
 
     ours = writer(deliver)
     ours.put(ending(1), ending(2))
@@ -75,7 +73,7 @@ def test_flush_lasting_trouble_raises_with_the_count_and_later_delivers() -> Non
 
     def deliver(record: Record, _: bool) -> None:
         if is_down.is_set():
-            raise ConnectionError("connection refused")
+            raise NotTaken("connection refused", is_refusal=False)
         arrived.append(record.key)
 
     ours = writer(deliver, patience_s=0.3)
@@ -93,7 +91,7 @@ def test_flush_lasting_trouble_raises_with_the_count_and_later_delivers() -> Non
 
 def test_close_lasting_trouble_raises_and_ends_the_thread() -> None:
     def deliver(record: Record, _: bool) -> None:
-        raise ConnectionError("connection refused")
+        raise NotTaken("connection refused", is_refusal=False)
 
     before = set(threading.enumerate())
     ours = writer(deliver, patience_s=0.2)
@@ -103,19 +101,12 @@ def test_close_lasting_trouble_raises_and_ends_the_thread() -> None:
     assert set(threading.enumerate()) <= before
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        MlflowException("the run is deleted", error_code=INVALID_PARAMETER_VALUE),
-        Undeliverable("the run is deleted"),
-    ],
-)
-def test_flush_refused_record_is_counted_once_and_the_rest_delivered(refusal: Exception) -> None:
+def test_flush_refused_record_is_counted_once_and_the_rest_delivered() -> None:
     arrived: list[int | None] = []
 
     def deliver(record: Record, _: bool) -> None:
         if record.key == 2:
-            raise refusal
+            raise NotTaken("the run is deleted", is_refusal=True)
         arrived.append(record.key)
 
     ours = writer(deliver)

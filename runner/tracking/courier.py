@@ -1,0 +1,333 @@
+"""MLflow in a process of its own, so that a search neither imports it nor shares a core with it.
+
+Importing MLflow takes seconds, and writing a short trial takes its client tens of milliseconds of
+Python. In the driver both would hold up whoever asks for the next trial. A driver has one courier,
+whatever the number of its searches; it ends with its driver.
+"""
+
+import atexit
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import RunnerError, TrackingUnreachable
+from runner.tracking.address import resolve_uri, without_secrets
+from runner.tracking.carrier import NotTaken
+from runner.tracking.opened import Opened
+from runner.tracking.records import Record, RunKey
+from runner.tracking.study_run import StudyRun
+
+if TYPE_CHECKING:
+    from runner.experiment import Store
+    from runner.tracking.delivery import Delivery
+    from runner.tracking.tracking import Tracking
+
+# What a dead driver's courier still wrote would meet what the next driver writes.
+WATCH_PARENT_EVERY_S = 0.1
+# Not `python -m`: that would load the module a second time, under the name __main__.
+_COURIER = "from runner.tracking.courier import main; main()"
+
+
+class _Gone(Exception):
+    """The courier died before it answered."""
+
+
+class Courier:
+    """The driver's end: asks, one thread at a time, and starts the process when there is none.
+
+    Attributes:
+        generation: How many processes there have been; what an earlier one knew is gone.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    def ask(self, before: Callable[[], None], *question: object) -> Any:
+        """The courier's answer.
+
+        Args:
+            before: Called first, with the courier running and nobody else asking; may ask itself.
+            question: What it is asked.
+        Raises:
+            RunnerError: The courier's own.
+            NotTaken: Likewise.
+            _Gone: If it dies before it answers.
+        """
+        with self._lock:
+            connection = self._running()
+            before()
+            try:
+                connection.send(question)
+                is_error, answer = connection.recv()
+            except (OSError, EOFError) as err:
+                code = self.end()
+                raise _Gone(f"the process that writes to MLflow died (exit code {code})") from err
+            except BaseException:
+                # Its answer would be taken for that to the next question.
+                self.end()
+                raise
+        if is_error:
+            raise answer
+        return answer
+
+    def end(self) -> int | None:
+        """End the process, if there is one; gives its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        if process.poll() is None:
+            process.kill()
+        return process.wait()
+
+    def _running(self) -> Connection:
+        if self._connection is not None:
+            if self._process is not None and self._process.poll() is None:
+                return self._connection
+            self._connection.close()
+        ours, theirs = Pipe(duplex=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _COURIER, str(theirs.fileno()), str(os.getpid())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # Ctrl-C reaches the driver alone, which has it deliver what is left.
+            start_new_session=True,
+        )
+        theirs.close()
+        self._connection = ours
+        self.generation += 1
+        return ours
+
+
+_COURIERS: dict[int, Courier] = {}
+
+
+def _courier() -> Courier:
+    """This process's own; a forked process does not speak into its parent's line."""
+    courier = _COURIERS.get(os.getpid())
+    if courier is None:
+        _COURIERS.clear()
+        courier = _COURIERS[os.getpid()] = Courier()
+        atexit.register(courier.end)
+    return courier
+
+
+class Line:
+    """A connection to MLflow through the courier, and a `Carrier` once its study is open.
+
+    Args:
+        uri: The address, secrets included.
+        store: The folder of local results.
+
+    Attributes:
+        run_ids: See `Carrier`.
+        hear: See `Carrier`.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(self, uri: str, store: "Store") -> None:
+        self.run_ids: dict[RunKey, str] = {}
+        self.hear: Callable[[int, str], None] | None = None
+        self._uri = uri
+        self._store = store
+        self._number = next(self._numbers)
+        self._courier = _courier()
+        self._generation = -1
+        self._opened: Opened | None = None
+
+    @property
+    def shown_uri(self) -> str:
+        """The address for messages."""
+        return without_secrets(self._uri)
+
+    def open_study(
+        self,
+        experiment_name: str,
+        *,
+        study_id: str,
+        run_name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, object],
+        artifacts: Mapping[str, str],
+    ) -> StudyRun:
+        """See `Tracking.open_study`."""
+        names = {"study_id": study_id, "run_name": run_name}
+        opened: Opened = self._ask_now("open", experiment_name, names)
+        self.run_ids, self._opened = dict(opened.run_ids), opened
+        study_run = StudyRun(opened, self, shown_uri=self.shown_uri)
+        study_run.describe(tags=tags, params=params, artifacts=artifacts)
+        return study_run
+
+    def connect(self) -> None:
+        """Find out that MLflow answers.
+
+        Raises:
+            TrackingUnreachable: If nothing usable is there; says what to do.
+        """
+        self._ask_now("hello")
+
+    def carry(self, record: Record, *, is_retry: bool = False) -> None:
+        """See `Carrier.carry`."""
+        try:
+            new, not_taken = self._ask("carry", record, is_retry)
+        except (_Gone, TrackingUnreachable) as err:
+            raise NotTaken(str(err), is_refusal=False) from err
+        except RunnerError as err:
+            raise NotTaken(str(err), is_refusal=True) from err
+        for number, run_id in new.items():
+            self.run_ids[number] = run_id
+            if self.hear is not None:
+                self.hear(number, run_id)
+        if not_taken is not None:
+            why, is_refusal = not_taken
+            raise NotTaken(why, is_refusal=is_refusal)
+
+    def close(self) -> None:
+        """See `Carrier.close`."""
+        try:
+            if self._generation == self._courier.generation:
+                self._courier.ask(lambda: None, "forget", self._number)
+        except _Gone:
+            # With it went what it should forget.
+            pass
+
+    def _ask_now(self, kind: str, *content: object) -> Any:
+        try:
+            return self._ask(kind, *content)
+        except _Gone as err:
+            raise TrackingUnreachable(f"MLflow tracking at {self.shown_uri}: {err}") from err
+
+    def _ask(self, kind: str, *content: object) -> Any:
+        return self._courier.ask(self._introduce, kind, self._number, *content)
+
+    def _introduce(self) -> None:
+        """Tell a courier that does not know this line what it is about."""
+        generation = self._courier.generation
+        if self._generation == generation:
+            return
+        place = (dict(os.environ), str(Path.cwd()))
+        opened = None if self._opened is None else (self._opened, dict(self.run_ids))
+        self._courier.ask(
+            lambda: None, "connect", self._number, place, self._uri, self._store, opened
+        )
+        self._generation = generation
+
+
+def connect_apart(uri: str | None, store: "Store") -> Line:
+    """MLflow at the address that is meant, as `connect`, but in a process of its own.
+
+    Args:
+        uri: Setting from the experiment; None means $MLFLOW_TRACKING_URI, else the local store.
+        store: The folder of local results.
+    Raises:
+        TrackingUnreachable: If nothing usable is there; says what to do.
+    """
+    line = Line(resolve_uri(uri, store), store)
+    line.connect()
+    return line
+
+
+class _Desk:
+    """The courier's end: what it holds for each line."""
+
+    def __init__(self) -> None:
+        self._trackings: dict[int, Tracking] = {}
+        self._deliveries: dict[int, Delivery] = {}
+
+    def answer(self, kind: str, line: int, *content: Any) -> Any:
+        match kind:
+            case "connect":
+                return self._connect(line, *content)
+            case "open":
+                return self._open(line, *content)
+            case "carry":
+                return self._carry(line, *content)
+            case "forget":
+                self._trackings.pop(line, None)
+                self._deliveries.pop(line, None)
+        return None
+
+    def _connect(
+        self,
+        line: int,
+        place: tuple[dict[str, str], str],
+        uri: str,
+        store: "Store",
+        opened: tuple[Opened, dict[RunKey, str]] | None,
+    ) -> None:
+        from runner.tracking.delivery import Delivery
+        from runner.tracking.tracking import connect
+
+        # A driver may log in, or move, between two searches.
+        environment, folder = place
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        self._trackings[line] = tracking = connect(uri, store)
+        if opened is not None:
+            runs, run_ids = opened
+            delivery = Delivery.to(tracking.client, runs, is_begun=True)
+            delivery.run_ids.update(run_ids)
+            delivery.existing.update(run_ids)
+            self._deliveries[line] = delivery
+
+    def _open(self, line: int, experiment_name: str, names: Mapping[str, str]) -> Opened:
+        from runner.tracking.delivery import Delivery
+
+        tracking = self._trackings[line]
+        opened = tracking.open_runs(experiment_name, **names)
+        self._deliveries[line] = Delivery.to(tracking.client, opened)
+        return opened
+
+    def _carry(
+        self, line: int, record: Record, is_retry: bool
+    ) -> tuple[dict[int, str], tuple[str, bool] | None]:
+        """Runs that were made, and why the record was not taken, if so."""
+        delivery, new = self._deliveries[line], dict[int, str]()
+        delivery.hear = new.__setitem__
+        try:
+            delivery.carry(record, is_retry=is_retry)
+        except NotTaken as err:
+            return new, (str(err), err.is_refusal)
+        return new, None
+
+
+def main() -> None:
+    """Serve one driver until it closes the line or dies.
+
+    Command line: the pipe's file descriptor and the driver's process id.
+    """
+    descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    connection, desk = Connection(descriptor), _Desk()
+    while True:
+        try:
+            question = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = (False, desk.answer(*question))
+        except RunnerError as err:
+            answer = (True, err)
+        except Exception as err:  # noqa: BLE001 - a mistake of ours; the driver says so
+            answer = (True, RunnerError(f"{type(err).__name__}: {err}"))
+        connection.send(answer)
+
+
+def _exit_with_parent(parent: int) -> None:
+    """End this process at once when its driver dies, whatever it is writing."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_PARENT_EVERY_S)
+    os._exit(1)
