@@ -23,7 +23,12 @@ class Feed(Protocol):
     """The study's side: gives jobs, hears reports, closes trials."""
 
     def next(self, lease: Lease) -> Job | NoJob:
-        """A job for a free lease; WAIT to ask again later, DONE when there will be none."""
+        """A job for a free lease; WAIT to ask again later, DONE when there will be none.
+
+        Asking says that whatever ran on the lease before has given its memory back. A job that
+        is not packed has its lease's device to itself: the backend ends the processes of other
+        leases there, which are free.
+        """
         ...
 
     def report(self, key: Attempt, report: Report) -> Decision:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from runner.backends.shares import Device, Slot, slots_as_measured, slots_as_told
 from runner.errors import NoSuchDevice
 from runner.trial import Lease
 
@@ -29,23 +30,6 @@ MAX_CPU_SLOTS = 4
 NVIDIA_SMI_S = 30.0
 
 
-@dataclass(frozen=True)
-class Device:
-    """A device of this machine.
-
-    Attributes:
-        name: As users write it: "cuda:0", "mps", "cpu:1".
-        identity: What the lock is on; the same whichever process looks.
-        visible: Value of CUDA_VISIBLE_DEVICES that shows a worker this GPU alone, else "".
-        used_share: Share of its memory that is in use, in [0, 1]; 0 where unknown.
-    """
-
-    name: str
-    identity: str
-    visible: str = ""
-    used_share: float = 0.0
-
-
 def cuda_devices() -> list[Device]:
     """This machine's CUDA devices as nvidia-smi lists them, without importing torch.
 
@@ -54,7 +38,7 @@ def cuda_devices() -> list[Device]:
     """
     rows = _visible_of(_nvidia_smi(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     return [
-        Device(f"cuda:{number}", uuid, uuid, _share(used, total))
+        Device(f"cuda:{number}", uuid, uuid, *_memory(used, total))
         for number, (_, uuid, used, total) in enumerate(rows)
     ]
 
@@ -97,12 +81,13 @@ def _visible_of(rows: list[list[str]], visible: str | None) -> list[list[str]]:
     return shown
 
 
-def _share(used: str, total: str) -> float:
+def _memory(used: str, total: str) -> tuple[float, float | None]:
+    """Share of a GPU's memory (MiB) that is in use, and what of it is free, GiB."""
     try:
-        return float(used) / float(total)
+        return float(used) / float(total), (float(total) - float(used)) / 1024
     except ValueError:
         # GPUs that share the machine's memory report none of their own: "[N/A]".
-        return 0.0
+        return 0.0, None
 
 
 def usable_cores() -> int:
@@ -166,14 +151,18 @@ class Leases:
             self._locks.pop().close()
 
 
-def take_leases(devices: Sequence[Device], *, slots: int | None, is_explicit: bool) -> Leases:
+def take_leases(
+    devices: Sequence[Device], *, slots: int | None, is_explicit: bool, pack: int = 1
+) -> Leases:
     """Lease devices that no other search holds.
 
     Args:
         devices: Which to try, in order.
-        slots: How many trials to run at once at most; None for one a device.
+        slots: How many trials to run at once at most; None for as many as there is room for.
         is_explicit: Whether the user named the devices; then a GPU that other programs use is
-            taken all the same, and more slots than devices share them.
+            taken all the same, and more slots than devices share them, whatever `pack`.
+        pack: Most leases of a GPU, on which trials then run beside one another where what they
+            were measured to need fits.
     Raises:
         NoSuchDevice: If all GPUs are leased by other searches or in use. A CPU slot is always
             given: when all are leased, one is shared, with one thread, and a note says so.
@@ -192,7 +181,7 @@ def take_leases(devices: Sequence[Device], *, slots: int | None, is_explicit: bo
             held.append((device, lock))
     if not held and (cpu := next((d for d in devices if d.name.startswith("cpu")), None)):
         notes.append("every CPU slot is leased by other searches: sharing one, with one thread")
-        return Leases(tuple(_lease_all([cpu], cores=1)), tuple(notes))
+        return Leases(tuple(_lease_all([Slot(cpu)], cores=1)), tuple(notes))
     if not held:
         raise NoSuchDevice(
             f"no device is free: {'; '.join(notes)}. Wait, or name devices with "
@@ -201,18 +190,34 @@ def take_leases(devices: Sequence[Device], *, slots: int | None, is_explicit: bo
     taken = [device for device, _ in held]
     if is_explicit and limit > len(devices):
         count = limit * len(taken) // len(devices)
-        notes.append(f"{count} slots share {', '.join(device.name for device in taken)}")
-        taken = [taken[number % len(taken)] for number in range(count)]
-    leases = tuple(_lease_all(taken, cores=usable_cores()))
+        notes.append(f"{count} slots share {_named(taken)}")
+        places = slots_as_told(taken, count)
+    else:
+        places = slots_as_measured(taken, pack=pack, most=slots)
+        notes += _packing_notes(places)
+    leases = tuple(_lease_all(places, cores=usable_cores()))
     return Leases(leases, tuple(notes), [lock for _, lock in held])
 
 
-def _lease_all(devices: Sequence[Device], *, cores: int) -> Iterator[Lease]:
-    threads = max(1, cores // len(devices))
-    for slot, device in enumerate(devices):
+def _packing_notes(places: Sequence[Slot]) -> Iterator[str]:
+    shared = {place.device.identity: place for place in places if place.share is not None}
+    if shared:
+        most = max(place.share.count for place in shared.values() if place.share is not None)
+        named = _named([place.device for place in shared.values()])
+        yield f"up to {most} trials at a time share {named}, where they are known to fit"
+
+
+def _named(devices: Sequence[Device]) -> str:
+    return ", ".join(device.name for device in devices)
+
+
+def _lease_all(places: Sequence[Slot], *, cores: int) -> Iterator[Lease]:
+    threads = max(1, cores // len(places))
+    for slot, place in enumerate(places):
+        device = place.device
         if device.visible:
             shown = {"CUDA_VISIBLE_DEVICES": device.visible}
-            yield Lease(slot, ("cuda:0",), threads, shown)
+            yield Lease(slot, ("cuda:0",), threads, shown, place.share)
         else:
             # No GPU for a CPU slot, even where torch would find one.
             hidden = {} if device.name == "mps" else {"CUDA_VISIBLE_DEVICES": ""}

@@ -1,7 +1,7 @@
 """Runs scripted jobs on a simulated clock with as many slots as one likes."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,14 +39,27 @@ class SimulatedBackend:
 
     The feed's calls come in the order of simulated time, as they would from real workers.
 
+    Args:
+        script: What the trials do.
+        slots: How many leases there are, each with a device of its own.
+        facts: What the second pass finds out.
+        leases: The leases themselves, in place of `slots`.
+
     Attributes:
         now_s: The simulated clock, seconds.
         busy_s: Slot-seconds spent on jobs; over `now_s * slots` it is the utilisation.
     """
 
-    def __init__(self, script: Script, *, slots: int, facts: Facts | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        slots: int = 1,
+        facts: Facts | None = None,
+        leases: Sequence[Lease] | None = None,
+    ) -> None:
         self._script = script
-        self._idle = [Lease(slot=number) for number in reversed(range(slots))]
+        self._idle = list(reversed(leases or [Lease(slot=number) for number in range(slots)]))
         self._facts = facts or Facts()
         self._events: list[_Event] = []
         self._open: dict[int, int] = {}
@@ -77,16 +90,24 @@ class SimulatedBackend:
         """Nothing to release."""
 
     def _fill_slots(self, feed: Feed) -> NoJob | None:
+        """Give out jobs while there are any; why there is none for a slot that stays idle."""
         while self._idle:
-            job = feed.next(self._idle[-1])
-            if not isinstance(job, Job):
-                return job
-            lease = self._idle.pop()
-            self._open[lease.slot] = len(job.trials)
-            self._began_s[lease.slot] = self.now_s
-            for spec in job.trials:
-                self._schedule(lease, spec, iter(self._script.reports(spec)), [])
+            for lease in reversed(self._idle):
+                answer = feed.next(lease)
+                # Where leases share a device, what one may not begin another may.
+                if isinstance(answer, Job) or lease.share is None:
+                    break
+            if not isinstance(answer, Job):
+                return answer
+            self._idle.remove(lease)
+            self._begin(lease, answer)
         return None
+
+    def _begin(self, lease: Lease, job: Job) -> None:
+        self._open[lease.slot] = len(job.trials)
+        self._began_s[lease.slot] = self.now_s
+        for spec in job.trials:
+            self._schedule(lease, spec, iter(self._script.reports(spec)), [])
 
     def _schedule(
         self,

@@ -10,9 +10,10 @@ from runner.backends import NoJob
 from runner.errors import SearchStopped
 from runner.study import inbox
 from runner.study.budget import Budget
-from runner.study.judging import judged
+from runner.study.judging import beside_others, has_run_out, judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
+from runner.study.packing import Packing, Placement
 from runner.study.pruning import Judge
 from runner.study.record import StudyRecord
 from runner.study.rules import Rules, RunningTrial
@@ -72,9 +73,11 @@ class StudyFeed:
         self._inbox_seen_s = 0.0
         self._saved_s = budget.used_s
         self._begun_at = time.time() if begun_at is None else begun_at
+        self._packing = Packing(rules.waves.hint_of)
         for trial in record.trials():
             sampling.learn(record.frozen(trial.number))
             judge.learn(trial)
+            self._packing.learn(trial)
         self._waves = Waves(
             record, sampling=sampling, rules=rules.waves, seed=rules.seed, first=rules.first
         )
@@ -91,15 +94,24 @@ class StudyFeed:
         """See `Feed.next`."""
         self._read_inbox()
         is_over = self.stop_reason or self.budget.is_time_up
-        busy = len({running.lease.slot for running in self.running.values()})
-        numbers = [] if is_over else self._waves.next_job(budget=self.budget, busy=busy)
-        if not numbers and self.running:
-            self._showing.show()
-            return NoJob.WAIT
-        if not numbers:
+        if not is_over and not self._packing.is_open(lease):
+            return self._wait()
+        busy = len({running.lease.place for running in self.running.values()})
+        job = [] if is_over else self._waves.next_job(budget=self.budget, busy=busy)
+        if not job and not self.running:
             self.finish()
             return NoJob.DONE
-        return Job(tuple(self._begin(number, lease, len(numbers)) for number in numbers))
+        placement = self._packing.place(lease, job) if job else None
+        if placement is None:
+            return self._wait()
+        self._waves.begin(job)
+        self._packing.begin(lease, placement)
+        specs = [self._begin(w.number, lease, placement, company=len(job)) for w in job]
+        return Job(tuple(specs))
+
+    def _wait(self) -> NoJob:
+        self._showing.show()
+        return NoJob.WAIT
 
     def report(self, key: Attempt, report: Report) -> Decision:
         """See `Feed.report`."""
@@ -124,11 +136,17 @@ class StudyFeed:
         if running is None:
             return
         ending = judged(ending, why=running.why, metric=self._rules.metric)
+        has_died = ending.outcome is Outcome.LOST
+        if has_run_out(ending, running):
+            self._packing.ran_out(running.lease)
+        ending = beside_others(ending, running)
         evaluation = self._logbook.keep(self.record.folder, key.trial, running.reports, ending)
         # One of several may have been the doom of the others: each is tried by itself first.
         is_alone = running.company == 1
-        self._losses[key.trial] += ending.outcome is Outcome.LOST and is_alone
-        is_given_up = ending.outcome is Outcome.LOST and self._losses[key.trial] >= MAX_LOSSES
+        self._losses[key.trial] += has_died and is_alone
+        is_given_up = has_died and self._losses[key.trial] >= MAX_LOSSES
+        if ending.outcome is Outcome.LOST and running.is_packed:
+            self.record.set_trial_attribute(key.trial, "exclusive", True)
         if is_given_up:
             self.record.give_up(key.trial, ending)
         else:
@@ -136,7 +154,7 @@ class StudyFeed:
         del self.running[key.trial]
         trial = self.record.trial(key.trial)
         if ending.outcome is Outcome.LOST and not is_given_up:
-            self._waves.again(trial, is_alone=not is_alone)
+            self._waves.again(trial, is_alone=has_died and not is_alone)
         self._after(trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
         self._showing.add(partial(self._logbook.end, self.record.folder, trial, evaluation))
         self._showing.add(partial(self._listener.ended, trial))
@@ -156,7 +174,7 @@ class StudyFeed:
         limit = self._rules.trial_time_s
         for running in self.running.values():
             taken_s = time.monotonic() - running.started_s
-            if limit is not None and taken_s > limit * running.company:
+            if limit is not None and taken_s > running.limit_s(limit):
                 self._want(
                     running, Decision.TIME_OUT, f"longer than search.trial_time {limit:g} s"
                 )
@@ -166,16 +184,33 @@ class StudyFeed:
             if running.decision is not Decision.CONTINUE
         }
 
-    def _begin(self, number: int, lease: Lease, company: int) -> TrialSpec:
+    def _begin(
+        self, number: int, lease: Lease, placement: Placement, *, company: int
+    ) -> TrialSpec:
         key = Attempt(number, self.record.begin(number))
         trial = self.record.trial(number)
         epochs = self._rules.epochs_of(trial.params)
-        running = RunningTrial(key, lease, trial.params, epochs, time.monotonic(), company)
-        self.running[number] = running
+        self.running[number] = RunningTrial(
+            key,
+            lease,
+            trial.params,
+            epochs,
+            time.monotonic(),
+            company,
+            placement.is_packed,
+        )
+        self._count_neighbours(lease)
         self._showing.add(partial(self._logbook.begin, trial))
         self._showing.add(partial(self._listener.began, trial, lease, epochs))
         folder = str(trial_folder(self.record.folder, number))
-        return TrialSpec(key, dict(trial.params), trial.seed, folder)
+        return TrialSpec(key, dict(trial.params), trial.seed, folder, placement.is_packed)
+
+    def _count_neighbours(self, lease: Lease) -> None:
+        """Note of each trial on a lease's device how many other jobs run there now."""
+        there = [trial for trial in self.running.values() if trial.lease.place == lease.place]
+        jobs = len({trial.lease.slot for trial in there})
+        for trial in there:
+            trial.beside = max(trial.beside, jobs - 1)
 
     def _is_weak(self, number: int, value: float, *, epoch: int, after: int) -> bool:
         """Whether a trial stops at a rung that it has come to.

@@ -3,7 +3,8 @@
 import math
 from dataclasses import replace
 
-from runner.trial import Ending, Outcome
+from runner.study.rules import RunningTrial
+from runner.trial import Decision, Ending, Outcome
 
 
 def judged(ending: Ending, *, why: str, metric: str) -> Ending:
@@ -22,3 +23,23 @@ def judged(ending: Ending, *, why: str, metric: str) -> Ending:
     if ending.outcome is Outcome.FAILED:
         return ending
     return replace(ending, reason="; ".join(filter(None, (why, ending.reason))))
+
+
+def beside_others(ending: Ending, running: RunningTrial) -> Ending:
+    """An ending on a device that others use too: memory that ran out there is nobody's own.
+
+    The attempt is then lost, or what the study wanted of it anyway.
+    """
+    if running.lease.share is None:
+        return ending
+    notes = {**ending.notes, "packed_beside": running.beside}
+    if not has_run_out(ending, running):
+        return replace(ending, notes=notes)
+    wanted = running.decision
+    outcome = Outcome.LOST if wanted is Decision.CONTINUE else wanted.outcome
+    return replace(ending, outcome=outcome, value=None, notes=notes)
+
+
+def has_run_out(ending: Ending, running: RunningTrial) -> bool:
+    """Whether memory ran out while others might use the device."""
+    return running.is_packed and ending.outcome is Outcome.OUT_OF_MEMORY

@@ -212,6 +212,7 @@ def _record_of(number: int, trial: _Trial) -> TrialRecord:
         notes=ending.get("notes", {}),
         started=_local(trial.started),
         ended=_local(trial.ended),
+        is_exclusive=attrs.get("exclusive", False),
     )
 
 

@@ -19,6 +19,8 @@ class RunningTrial:
         epochs: How many epochs it would train to its end; None if only its code knows.
         started_s: When this attempt began, on the monotonic clock.
         company: How many trials its job was given out with, itself included.
+        is_packed: Whether other jobs may run beside it on its device.
+        beside: How many other jobs ran there at once, at most.
         reports: Its reports by epoch.
         decision: What the study wants of it.
         why: The reason of that decision.
@@ -30,9 +32,18 @@ class RunningTrial:
     epochs: int | None
     started_s: float
     company: int = 1
+    is_packed: bool = False
+    beside: int = 0
     reports: dict[int, Report] = field(default_factory=dict)
     decision: Decision = Decision.CONTINUE
     why: str = ""
+
+    def limit_s(self, trial_time_s: float) -> float:
+        """How long the attempt may take where a trial by itself may take so long.
+
+        A job has the sum of its trials' time; jobs that share a device are as much slower.
+        """
+        return trial_time_s * self.company * (1 + self.beside)
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Rules:
         metric: Name of the validation metric that is searched on.
         seed: The study's.
         first: Known-good settings that are tried first.
-        trial_time_s: Hard limit of one attempt, or None; a job has the sum of its trials' limits.
+        trial_time_s: Hard limit of one attempt, or None; see `RunningTrial.limit_s`.
         max_failures: Failures in a row that stop the search.
         epochs_of: Epochs of a trial with given parameters, or None.
         waves: How trials are asked for and put together.

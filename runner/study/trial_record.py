@@ -55,6 +55,7 @@ class TrialRecord:
         traceback: Of a failure; empty otherwise.
         notes: Facts about the run (seconds, device, micro-batch, ...).
         started, ended: Local time.
+        is_exclusive: Whether it must have a device to itself: it was lost beside others.
     """
 
     number: int
@@ -74,6 +75,7 @@ class TrialRecord:
     notes: Mapping[str, Any]
     started: datetime | None
     ended: datetime | None
+    is_exclusive: bool = False
 
     @property
     def loss(self) -> float:
@@ -147,4 +149,5 @@ def record_of(trial: "optuna.trial.FrozenTrial") -> TrialRecord:
         notes=ending.get("notes", {}),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        is_exclusive=bool(trial.user_attrs.get("exclusive", False)),
     )

@@ -15,7 +15,7 @@ from runner.study.inbox import Enqueue
 from runner.study.record import StudyRecord
 from runner.study.sampling import Proposal, Sampling
 from runner.study.trial_record import Asked, TrialRecord
-from runner.trial import Hint, derive_seed
+from runner.trial import Demand, Hint, derive_seed
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class WaveRules:
         size: How many are asked for at once.
         free_size: How many at most where no proposal depends on a result anyway.
         fuse: Most trials of one job.
-        slots: Jobs that run at once; trials of kin are shared out among those that are free.
+        slots: Devices, or slots of a CPU; trials of kin are shared out among those that are
+            free.
         hint_of: What a trial with given parameters will be like.
     """
 
@@ -54,7 +55,7 @@ class Turn(IntEnum):
 
 
 @dataclass(frozen=True, order=True)
-class _Waiting:
+class Waiting:
     """A trial in the queue; what sorts first runs first.
 
     Attributes:
@@ -63,6 +64,8 @@ class _Waiting:
         cost: Its expected work beside that of the others of its wave.
         number: Its own.
         kin: What it can be trained together with; None: alone.
+        memory: What its need of device memory depends on, if that is known.
+        is_exclusive: Whether it must have a device to itself.
     """
 
     turn: Turn
@@ -70,6 +73,8 @@ class _Waiting:
     cost: float
     number: int
     kin: str | None = field(compare=False)
+    memory: Demand | None = field(compare=False)
+    is_exclusive: bool = field(compare=False)
 
 
 class Waves:
@@ -121,12 +126,12 @@ class Waves:
             self._alone.add(trial.number)
         self._queue = sorted([*self._queue, self._waiting(trial)])
 
-    def next_job(self, *, budget: Budget, busy: int) -> list[int]:
-        """The trials of the next job; none if there are no more.
+    def next_job(self, *, budget: Budget, busy: int) -> list[Waiting]:
+        """The trials of the next job, which stay in the queue; none if there are no more.
 
         Args:
             budget: Bounds how many trials are asked for, and how many begin.
-            busy: Slots that are running a job.
+            busy: Devices, or slots of a CPU, that are running a job.
         """
         self._ask_what_is_due(budget)
         again = [waiting for waiting in self._queue if waiting.turn == Turn.AGAIN]
@@ -138,9 +143,12 @@ class Waves:
             kin = [waiting for waiting in ready if waiting.kin == shared]
             free = max(1, self._rules.slots - busy)
             job = kin[: min(self._rules.fuse, -(-len(kin) // free))]
+        return job
+
+    def begin(self, job: Sequence[Waiting]) -> None:
+        """The trials of the next job leave the queue."""
         self._queue = [waiting for waiting in self._queue if waiting not in job]
         self._begun += sum(waiting.turn != Turn.AGAIN for waiting in job)
-        return [waiting.number for waiting in job]
 
     def _ask_what_is_due(self, budget: Budget) -> None:
         if self._cut_short is not None:
@@ -190,14 +198,15 @@ class Waves:
             return f"enqueued:{wish.id}", self._sampling.given(number, wish.params)
         return "sampler", self._sampling.ask(number)
 
-    def _waiting(self, trial: TrialRecord) -> _Waiting:
+    def _waiting(self, trial: TrialRecord) -> Waiting:
         hint = self._rules.hint_of(trial.params)
-        kin = None if trial.number in self._alone else hint.kin
+        turn, wave, cost = Turn.SAMPLED, trial.wave[0], hint.cost
         if trial.attempt >= 0:
-            return _Waiting(Turn.AGAIN, 0, 0.0, trial.number, kin)
-        if trial.origin != "sampler":
-            return _Waiting(Turn.GIVEN, 0, 0.0, trial.number, kin)
-        return _Waiting(Turn.SAMPLED, trial.wave[0], hint.cost, trial.number, kin)
+            turn, wave, cost = Turn.AGAIN, 0, 0.0
+        elif trial.origin != "sampler":
+            turn, wave, cost = Turn.GIVEN, 0, 0.0
+        kin = None if trial.number in self._alone else hint.kin
+        return Waiting(turn, wave, cost, trial.number, kin, hint.memory, trial.is_exclusive)
 
     def _say_exhausted(self) -> None:
         if not self._is_exhausted:

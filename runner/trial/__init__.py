@@ -11,6 +11,7 @@ from runner.trial.job import (
     Attempt,
     Channel,
     Decision,
+    Demand,
     Ending,
     Facts,
     Finding,
@@ -20,6 +21,7 @@ from runner.trial.job import (
     Objective,
     Outcome,
     Report,
+    Share,
     TrialSpec,
 )
 from runner.trial.objective import FineTune, objective_for
@@ -82,6 +84,7 @@ __all__ = [
     "CustomFunction",
     "CustomTrial",
     "Decision",
+    "Demand",
     "Ending",
     "Facts",
     "Finding",
@@ -96,6 +99,7 @@ __all__ = [
     "Printed",
     "Report",
     "SavedTrial",
+    "Share",
     "StopTrial",
     "TextModality",
     "TrialSpec",

@@ -70,12 +70,15 @@ class TrialSpec:
         params: The searched hyperparameters' values, by recipe key.
         seed: Seeds initialisation, order and augmentation of this trial.
         folder: The trial's own folder, for its log, checkpoint and weights.
+        is_packed: Whether other jobs may run beside it on its device. Out of memory, it then ends
+            at once and as it is: whose doing that was only a run by itself can show.
     """
 
     key: Attempt
     params: Mapping[str, Any]
     seed: int
     folder: str
+    is_packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,27 @@ class Job:
     """What a backend runs on one lease: one trial, or several trained as one computation."""
 
     trials: tuple[TrialSpec, ...]
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether other jobs may run beside it on its device."""
+        return any(spec.is_packed for spec in self.trials)
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several leases of a search on one device.
+
+    Attributes:
+        device: The device's identity, the same for all who share it.
+        count: How many leases share it.
+        memory_gib: Its memory that is theirs together, GiB; None where the user has said that
+            whatever runs on them fits.
+    """
+
+    device: str
+    count: int
+    memory_gib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +118,24 @@ class Lease:
         devices: Device names as the worker sees them ("cpu", "cuda:0", "mps").
         threads: CPU threads for computation.
         environment: Environment variables that make the devices so (CUDA_VISIBLE_DEVICES).
+        share: What it shares with other leases; None: its devices are its own.
     """
 
     slot: int
     devices: tuple[str, ...] = ("cpu",)
     threads: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    share: Share | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is; leases of equal place share a device."""
+        return f"slot {self.slot}" if self.share is None else self.share.device
+
+    @property
+    def neighbours(self) -> int:
+        """How many leases are where it is, itself included."""
+        return 1 if self.share is None else self.share.count
 
 
 @dataclass(frozen=True)
@@ -198,16 +234,37 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Demand:
+    """What a trial's need of device memory depends on, as far as trials of a study differ in it.
+
+    Attributes:
+        kind: What has no order; of trials of another kind nothing follows.
+        size: Numbers of which each only ever adds to the need as it grows.
+    """
+
+    kind: str
+    size: tuple[float, ...]
+
+    def covers(self, other: "Demand") -> bool:
+        """Whether a trial like this needs at least as much memory as one like the other."""
+        return self.kind == other.kind and all(
+            mine >= theirs for mine, theirs in zip(self.size, other.size, strict=True)
+        )
+
+
+@dataclass(frozen=True)
 class Hint:
     """What can be said of a trial before it runs.
 
     Attributes:
         kin: Trials of equal kin may be trained as one job; None: it is trained by itself.
         cost: Expected work, in any unit that is the same for all trials of a study.
+        memory: What its need of device memory depends on; None: nobody can tell from others.
     """
 
     kin: str | None = None
     cost: float = 1.0
+    memory: Demand | None = None
 
 
 class Objective(Protocol):
