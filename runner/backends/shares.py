@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from runner.trial import Share
 
-# Leases that share a GPU unless the experiment says. A choice, not measured.
-PACK = 4
 # Of a GPU's free memory, what is not counted on: allocators cut it into pieces that do not fit.
 MARGIN = 0.05
 

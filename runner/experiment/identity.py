@@ -14,6 +14,7 @@ FREE_KEYS = frozenset(
         "search.trial_time",
         "search.slots",
         "search.devices",
+        "search.pack",
         "search.wave",
         "search.max_failures",
         "evaluate",

@@ -171,7 +171,16 @@ class SearchSettings(BaseModel):
         "space; what one leaves out is sampled.",
     )
     slots: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
-        "auto", description="Trials at a time; `auto`: one per device, or as CPU cores allow."
+        "auto",
+        description="Trials at a time; `auto`: one per device, or as CPU cores allow, and on GPUs "
+        "as many as `pack` allows. More than the `devices` that are named share them, whether "
+        "or not they fit.",
+    )
+    pack: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="Most trials at a time on one GPU, each of which begins only where the memory "
+        "that trials like it were measured to need is free; `auto`: 4; 1: one trial a GPU. "
+        "With task: custom always one, as nobody knows which trials are alike.",
     )
     devices: Literal["auto"] | Devices = Field(
         "auto",

@@ -9,10 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from runner.experiment import Experiment
 from runner.study.trial_record import TrialRecord
 from runner.study.waves import HintOf, Waiting
 from runner.trial import Demand, Lease, Outcome, Share
 
+# Trials that share a GPU at most, unless the experiment says. A choice, not measured.
+PACK = 4
 # What a worker takes of a GPU beside its tensors: the context and the kernels of the libraries.
 # People report 0.3 to 0.7 GiB (pytorch #107667, #28113, #81257), more where many kernels are
 # loaded. An assumption: not measured here.
@@ -178,6 +181,14 @@ class Packing:
             return None
         largest = tuple(map(max, zip(*(demand.size for demand in demands), strict=True)))
         return self._peaks.of(_together(Demand(demands[0].kind, largest), len(job)))
+
+
+def most_packed(experiment: Experiment) -> int:
+    """How many trials of an experiment may share a GPU, each where it is known to fit."""
+    if experiment.is_custom:
+        return 1
+    asked = experiment.search.pack
+    return PACK if asked == "auto" else asked
 
 
 def _together(demand: Demand, company: int) -> Demand:

@@ -27,6 +27,7 @@ from runner.study.identity import require_same
 from runner.study.logbook import open_logbook
 from runner.study.opening import open_feed
 from runner.study.options import BackendName, Options
+from runner.study.packing import most_packed
 from runner.study.record import StudyRecord
 from runner.study.signals import graceful_signals
 from runner.study.storage import JOURNAL, study_folder, study_lock
@@ -119,7 +120,8 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         _settle_identity(record, experiment, facts)
         study_run = _open_run(connecting.result(), experiment, record, facts)
         logbook = open_logbook(experiment, record, study_run)
-        ground = Ground(experiment, space, facts, objective, slots=len(leases.leases))
+        places = {lease.place for lease in leases.leases}
+        ground = Ground(experiment, space, facts, objective, slots=len(places))
         feed = open_feed(ground, record, logbook, options)
         search = Search(experiment, folder, record, facts, leases.leases, study_run, feed, backend)
         try:
@@ -154,7 +156,9 @@ def _start_backend(
     if options.backend is BackendName.INLINE:
         slots = 1
     devices = available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
-    leases = take_leases(devices, slots=slots, is_explicit=is_explicit)
+    leases = take_leases(
+        devices, slots=slots, is_explicit=is_explicit, pack=most_packed(experiment)
+    )
     if options.backend is BackendName.INLINE:
         return leases, InlineBackend(objective, leases.leases[0])
     return leases, LocalBackend(objective, leases.leases, logs=folder / "logs")
