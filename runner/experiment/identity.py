@@ -9,6 +9,7 @@ FREE_KEYS = frozenset(
         "data.max_unreadable",
         "data.max_empty",
         "data.download",
+        "train.compile",
         "search.trials",
         "search.time",
         "search.trial_time",

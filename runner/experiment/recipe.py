@@ -150,3 +150,9 @@ class Recipe(BaseModel):
     channels_last: Literal["auto"] | bool = Field(
         "auto", description="Channels-last memory layout; `auto`: where it is faster."
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether forward and backward pass of training are compiled, which changes "
+        "results by rounding alone; `auto`: on CUDA devices, from the second epoch on, where "
+        "enough is left to pay for it; `on`: from the first, on the CPU too.",
+    )

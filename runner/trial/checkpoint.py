@@ -30,6 +30,9 @@ class TrainingState:
         reports: Every report so far; the truth on resuming.
         micro_batch: Examples per forward pass that were found to fit.
         seconds: Training time so far.
+        compiled_from: The first epoch whose training pass is compiled; a trial that goes on keeps
+            to it.
+        plain_because: Why the rest is not to be compiled, once that is decided.
     """
 
     epoch: int
@@ -46,6 +49,8 @@ class TrainingState:
     best_evaluation: dict[str, Any] | None = None
     reports: list[Report] = field(default_factory=list)
     seconds: float = 0.0
+    compiled_from: int | None = None
+    plain_because: str | None = None
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:

@@ -68,7 +68,10 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
     first = saved.micro_batch if saved is not None else recipe.batch_size
     decision = with_shrinking_micro_batch(first, attempt)
     training = running.pop()
-    notes = computing_notes(training.built, training.numerics, training.route)
+    notes = {
+        **computing_notes(training.built, training.numerics, training.route),
+        "compiled": training.training_pass.note(training.state),
+    }
     return ending_of_state(training.state, decision.outcome, lease, folder, notes)
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 import torch
 
@@ -17,8 +18,10 @@ def reset_process(lease: Lease) -> None:
 
     A trial must give the same result first and after twenty others. What a job holds itself
     (model, optimiser, generators) is built anew; this is about the rest: leaked memory,
-    autograd and autocast switches, default dtype, deterministic modes, hooks on the device.
+    autograd and autocast switches, default dtype, deterministic modes, compiled graphs.
     """
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -44,8 +44,8 @@ class Stepper:
         # A batch of cut words alone has no weight, and no gradient either.
         weight = self.criterion.weight(targets).clamp(min=1e-12)
         self.optimizer.zero_grad(set_to_none=True)
-        for start in range(0, len(targets), self._piece(len(targets))):
-            stop = start + self._piece(len(targets))
+        for start in range(0, len(targets), self.piece(len(targets))):
+            stop = start + self.piece(len(targets))
             with self.numerics.autocast():
                 outputs = self.forward(rows_of(batch, start, stop))
             loss = self.criterion.total(outputs, targets[start:stop]) / weight
@@ -58,7 +58,7 @@ class Stepper:
         self.scaler.update()
         return total
 
-    def _piece(self, count: int) -> int:
-        """Examples of each piece: as equal as they can be, none above the micro-batch."""
+    def piece(self, count: int) -> int:
+        """Examples of each piece but the last: as equal as they can be, within the micro-batch."""
         pieces = -(-count // self.micro_batch)
         return -(-count // pieces)

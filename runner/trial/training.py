@@ -17,10 +17,11 @@ from runner import models
 from runner.experiment import Recipe
 from runner.trial.bench import Bench, predict, targets_of
 from runner.trial.checkpoint import TrainingState, save_checkpoint
+from runner.trial.compiling import TrainingPass
 from runner.trial.epoch_order import count_batches, epoch_batches
 from runner.trial.images import PIXELS
 from runner.trial.job import Channel, Decision, Lease, Report, TrialSpec
-from runner.trial.modality import Batch, Moment
+from runner.trial.modality import Batch, Moment, rows_of
 from runner.trial.optimizers import OptimizerSettings, build_optimizer, set_learning_rates
 from runner.trial.precision import choose_numerics
 from runner.trial.progress import (
@@ -68,6 +69,8 @@ class Training:
     micro_batch: int
     state: TrainingState = field(init=False)
     route: Route = field(init=False)
+    training_pass: TrainingPass = field(init=False)
+    _depth: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         recipe = self.recipe
@@ -93,7 +96,7 @@ class Training:
             self.bench.task.criterion(
                 loss_settings(recipe), train_targets=self.bench.train.targets
             ),
-            self._forward,
+            lambda batch: self.training_pass(batch),
             self.numerics,
             recipe.grad_clip,
             self.micro_batch,
@@ -102,7 +105,7 @@ class Training:
         classes = len(self.bench.task.classes)
         self.mixup = MixUp(alpha=recipe.mixup, num_classes=classes) if recipe.mixup > 0 else None
         self.state = TrainingState(0, {}, {}, micro_batch=self.micro_batch)
-        self.route = plain_route(self.bench, self.numerics, why="not yet chosen")
+        self._take(plain_route(self.bench, self.numerics, why="not yet chosen"))
 
     def prepare(self, channel: Channel) -> None:
         """Choose how to compute; makes features that no trial has made before.
@@ -112,7 +115,7 @@ class Training:
         Raises:
             Leave: If the study wants the trial to leave.
         """
-        self.route = choose_route(
+        route = choose_route(
             self.bench,
             self.recipe,
             self.built,
@@ -120,7 +123,14 @@ class Training:
             threads=self.lease.threads,
             is_wanted=partial(self._require_wanted, channel),
         )
-        logger.info("computing by %s", self.route.note)
+        self._take(route)
+        logger.info("computing by %s", route.note)
+
+    def _take(self, route: Route) -> None:
+        self.route = route
+        self.training_pass = TrainingPass(
+            self.model, route, self.numerics, self.recipe, self.lease.threads
+        )
 
     def _require_wanted(self, channel: Channel) -> None:
         decision = channel.decision(self.spec.key)
@@ -171,6 +181,7 @@ class Training:
         train_s = time.monotonic() - started
         metrics = self._validate(epoch + 1)
         self.state.epoch = epoch + 1
+        self.training_pass.judge(self.state, epoch_s=train_s)
         self.state.seconds += time.monotonic() - started
         logger.info("epoch %d: train loss %.4f, %s", epoch + 1, train_loss, metrics)
         return epoch_report(
@@ -194,6 +205,7 @@ class Training:
         for step, (batch, targets) in enumerate(self._epoch_batches(moment)):
             self._require_wanted(channel)
             set_learning_rates(self.optimizer, self._factor(epoch, step))
+            self._compile_if_due(batch, len(targets))
             total += self.stepper.step(batch, targets) * len(targets)
             if self.average is not None:
                 self.average.update(self.model)
@@ -219,13 +231,19 @@ class Training:
                 batch[PIXELS], targets = self.mixup(batch[PIXELS], targets)
             yield batch, targets
 
-    def _forward(self, batch: Batch) -> Tensor:
-        return self.route.forward(self.model, batch)
+    def _compile_if_due(self, batch: Batch, count: int) -> None:
+        """Before a batch that is whole: what is compiled is for the shape of most of them."""
+        if count == min(self.recipe.batch_size, len(self.route.train)):
+            piece = rows_of(batch, 0, self.stepper.piece(count))
+            self.training_pass.begin(self.state, piece)
 
     def _set_training_mode(self, epoch: int) -> None:
         depth = self.built.depth
         if self.recipe.unfreeze_every:
             depth = max(0, depth - epoch // self.recipe.unfreeze_every)
+        if depth != self._depth:
+            self.training_pass.discard()
+        self._depth = depth
         self.model.train()
         models.freeze(self.model, self.built.groups, depth=depth)
 

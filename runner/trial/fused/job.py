@@ -54,6 +54,7 @@ def train_heads(
     notes = {
         **computing_notes(company.built, company.numerics, route),
         "trained_together": len(together),
+        "compiled": "no: heads are trained together",
     }
     fuse_heads(
         [company.head(spec) for spec in together],
