@@ -18,6 +18,7 @@ from runner.tasks import PADDING, Predictions, Task, gather, make_task
 from runner.trial.checkpoint import WEIGHTS, load_weights_file
 from runner.trial.images import ImageModality
 from runner.trial.job import TrialSpec
+from runner.trial.memory import Residency
 from runner.trial.modality import WORD_POSITIONS, Batch, Inputs, Modality
 from runner.trial.seeding import derive_seed
 from runner.trial.texts import TextModality
@@ -69,11 +70,19 @@ class Built:
 
 @dataclass
 class Bench:
-    """An experiment's loaded parts. Everything is loaded on first use and never changed."""
+    """An experiment's loaded parts. Everything is loaded on first use and never changed.
+
+    Attributes:
+        experiment: What was asked.
+        store: Where caches lie.
+        threads: With how many threads data are prepared.
+        residency: What of them stays on the device that trains.
+    """
 
     experiment: Experiment
     store: Store
     threads: int = 1
+    residency: Residency = field(default_factory=Residency)
     _groups: models.LayerGroups | None = field(default=None, init=False, repr=False)
 
     @property
@@ -85,12 +94,10 @@ class Bench:
     @cached_property
     def modality(self) -> Modality:
         """The examples, and the models that take them."""
-        kinds: Mapping[ModalityName | None, Callable[..., Modality]] = {
-            ModalityName.IMAGE: ImageModality,
-            ModalityName.TEXT: TextModality,
-        }
-        kind = kinds[self.experiment.form.modality]
-        return kind(self.experiment, self.base, self.store.cache, self.threads)
+        given = self.experiment, self.base, self.store.cache, self.threads
+        if self.experiment.form.modality is ModalityName.TEXT:
+            return TextModality(*given)
+        return ImageModality(*given, self.residency)
 
     @property
     def source(self) -> data.Labelled:
@@ -134,6 +141,15 @@ class Bench:
         """Outputs of frozen layers, shared by the workers of this machine."""
         limit_bytes = int(self.experiment.reuse.gib * 2**30)
         return reuse.FeatureStore(self.store.cache, limit_bytes=limit_bytes)
+
+    def release(self) -> None:
+        """Keep nothing on a device that others use too; what is loaded stays in this memory."""
+        if not self.residency.is_shared:
+            return
+        for part in (self.__dict__.get(name) for name in ("train", "validation")):
+            if part is not None:
+                part.inputs.release()
+        self.residency.release()
 
     def test(self) -> Part:
         """The test part: for promotion alone, never loaded while searching."""

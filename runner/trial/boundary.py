@@ -1,6 +1,7 @@
 """The one place where any exception of a trial is caught, kept and turned into its ending."""
 
 import logging
+import sys
 import traceback
 from dataclasses import replace
 
@@ -42,9 +43,11 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
     """Run a job so that each of its trials is ended exactly once, whatever is raised.
 
     Where several trials were one computation, what is raised is nobody's own: those that had not
-    ended are lost, and the study runs each of them again by itself.
+    ended are lost, and the study runs each of them again by itself. Of a packed job that is out of
+    memory they are all out of memory: the study runs them again together.
 
-    Side effects: the traceback of a failure goes to the log of the process.
+    Side effects: the traceback of a failure goes to the log of the process; on a device that is
+    shared, the job's memory is given back.
     """
     remembering = _Remembering(channel)
     try:
@@ -53,12 +56,17 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
     except Exception as error:
         logger.error("the trial failed", exc_info=True)
         ending = ending_of(error)
-    if len(job.trials) > 1:
+    is_crowded = job.is_packed and ending.outcome is Outcome.OUT_OF_MEMORY
+    if len(job.trials) > 1 and not is_crowded:
         reason = f"a job of {len(job.trials)} trials failed: {ending.reason}"
         ending = replace(ending, outcome=Outcome.LOST, reason=reason)
     for spec in job.trials:
         if spec.key not in remembering.ended:
             channel.end(spec.key, ending)
+    if lease.share is not None and "torch" in sys.modules:
+        from runner.trial.memory import release_memory
+
+        release_memory()
 
 
 def ending_of(error: Exception) -> Ending:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from runner import reuse
 from runner.experiment import Recipe
-from runner.trial.memory import fits_beside
+from runner.trial.memory import Residency
 from runner.trial.modality import Batch, Inputs, Moment
 
 FEATURES = "features"
@@ -77,10 +77,14 @@ class ResidentRows:
 
 
 def rows_on(
-    features: reuse.Features, device: torch.device, *, is_channels_last: bool
+    features: reuse.Features,
+    device: torch.device,
+    *,
+    is_channels_last: bool,
+    residency: Residency,
 ) -> FeatureRows:
     """Features where they are best read from: on a GPU that has room for them, else the host."""
-    if features.lengths is None and fits_beside(features.nbytes, device):
+    if features.lengths is None and residency.take(features.nbytes, device):
         return ResidentRows(features.all().to(device), is_channels_last)
     return HostRows(features, is_channels_last)
 
@@ -123,6 +127,10 @@ class FeatureInputs:
     def beside(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
         """See `Inputs.beside`."""
         return self.plain.beside(chosen, recipe, device=device)
+
+    def release(self) -> None:
+        """See `Inputs.release`; features go with their trial."""
+        self.plain.release()
 
     def whole(self, device: torch.device) -> Tensor:
         """All of it in memory, in the order of the part: [V, N, ...], V views."""

@@ -46,7 +46,9 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
         logger.info("going on after epoch %d", saved.epoch)
         decision = _replay(saved, spec, channel)
         if decision is not Decision.CONTINUE:
-            return ending_of_state(saved, decision.outcome, lease, folder, {})
+            return ending_of_state(
+                saved, decision.outcome, lease, folder, {}, epochs_before=saved.epoch
+            )
     running: list[Training] = []
 
     def attempt(micro_batch: int) -> Decision:
@@ -66,13 +68,20 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
         return Decision.CONTINUE
 
     first = saved.micro_batch if saved is not None else recipe.batch_size
-    decision = with_shrinking_micro_batch(first, attempt)
+    # Beside others, running out of memory says nothing about the trial: it is run again alone.
+    decision = attempt(first) if spec.is_packed else with_shrinking_micro_batch(first, attempt)
     training = running.pop()
     notes = {
         **computing_notes(training.built, training.numerics, training.route),
         "compiled": training.training_pass.note(training.state),
     }
-    return ending_of_state(training.state, decision.outcome, lease, folder, notes)
+    pieces = -(-recipe.batch_size // training.micro_batch)
+    if pieces > 1:
+        notes["micro_batches"] = pieces
+    before = saved.epoch if saved is not None else 0
+    return ending_of_state(
+        training.state, decision.outcome, lease, folder, notes, epochs_before=before
+    )
 
 
 def computing_notes(built: Built, numerics: Numerics, route: Route) -> dict[str, Any]:
@@ -101,8 +110,18 @@ def ending_of_state(
     lease: Lease,
     folder: Path,
     notes: Mapping[str, Any],
+    *,
+    epochs_before: int = 0,
 ) -> Ending:
     """The ending of a trial that was trained so far.
+
+    Args:
+        state: How far.
+        outcome: How it ended.
+        lease: Where it ran.
+        folder: The trial's.
+        notes: More about the run.
+        epochs_before: Those of earlier attempts; without a new one no memory was measured.
 
     Side effects: writes the weights of a complete trial into its folder, and removes the
     checkpoint of one that is over.
@@ -127,7 +146,9 @@ def ending_of_state(
         "epochs": state.epoch,
         "validation_loss": state.best_loss,
         "micro_batch": state.micro_batch,
-        "peak_memory_gib": peak_memory_gib(lease.devices[0]),
+        "peak_memory_gib": (
+            peak_memory_gib(lease.devices[0]) if state.epoch > epochs_before else None
+        ),
     }
     return Ending(
         outcome,

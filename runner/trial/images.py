@@ -1,7 +1,7 @@
 """Images: squares from the decoded store, and timm's models."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from runner import data, models
 from runner.experiment import Experiment, ImageDataSettings, Recipe
 from runner.trial.findings import finding_of
 from runner.trial.job import Finding
-from runner.trial.memory import fits_beside
+from runner.trial.memory import Residency
 from runner.trial.modality import Batch, Moment
 from runner.trial.possible import possible_values
 from runner.trial.precision import Numerics
@@ -33,12 +33,14 @@ class ImageInputs:
         transform: From stored squares to the model's input.
         flip: Whether augmentation may mirror images.
         seed: The experiment's; decides fixed views.
+        residency: Whether all squares stay on the device.
     """
 
     pixels: np.ndarray
     transform: data.Transform
     flip: bool
     seed: int
+    residency: Residency = field(default_factory=Residency)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -78,10 +80,14 @@ class ImageInputs:
 
     def _resident(self, device: torch.device) -> Tensor | None:
         if device not in self._on_device:
-            fits = fits_beside(self.pixels.nbytes, device)
+            fits = self.residency.take(self.pixels.nbytes, device)
             everything = torch.from_numpy(np.array(self.pixels)).to(device) if fits else None
             self._on_device[device] = everything
         return self._on_device[device]
+
+    def release(self) -> None:
+        """No device keeps them any more; see `Inputs.release`."""
+        self._on_device.clear()
 
     @cached_property
     def _on_device(self) -> dict[torch.device, Tensor | None]:
@@ -115,6 +121,7 @@ class ImageModality:
     base: Path
     cache: Path
     threads: int = 1
+    residency: Residency = field(default_factory=Residency)
 
     @cached_property
     def source(self) -> data.Source:
@@ -192,7 +199,7 @@ class ImageModality:
             cache=self.cache,
             threads=self.threads,
         )
-        return ImageInputs(pixels, self.transform, self.flip, self.experiment.seed)
+        return ImageInputs(pixels, self.transform, self.flip, self.experiment.seed, self.residency)
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -76,7 +76,10 @@ class FeatureMaker:
         made = tuple(self._features(part, order, view)[str(cut)] for view in views)
         device = self.numerics.device
         is_last = self._is_channels_last(cut)
-        rows = tuple(rows_on(each, device, is_channels_last=is_last) for each in made)
+        residency = self.bench.residency
+        rows = tuple(
+            rows_on(each, device, is_channels_last=is_last, residency=residency) for each in made
+        )
         return replace(part, inputs=FeatureInputs(part.inputs, rows, torch.argsort(order)))
 
     def _features(

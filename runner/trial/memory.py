@@ -1,7 +1,15 @@
-"""What to do when a batch does not fit: the effective batch stays, the micro-batch halves."""
+"""The memory of a device: batches that do not fit, data that stay there, what a job took.
 
+Where a batch does not fit, the effective batch stays and the micro-batch halves. Not so in a trial
+that others run beside: batch norm sees micro-batches, and their size is not the neighbours' to
+decide.
+"""
+
+import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -22,7 +30,16 @@ _OUT_OF_MEMORY_WORDS = (
     "not enough memory",
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
     "could not create a primitive",
+)
+# What the libraries say where a device is full and where it is not. Beside others it is put down
+# to them; the trial is run again by itself, and there it means what it says.
+_CROWDED_WORDS = (
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "unable to find an engine",
 )
 
 
@@ -33,6 +50,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         word in str(error) for word in _OUT_OF_MEMORY_WORDS
     )
+
+
+@contextmanager
+def out_of_memory_beside_others(is_packed: bool) -> Iterator[None]:
+    """Out of memory within is out of memory for the trial, if others run beside it.
+
+    Raises:
+        TrialOutOfMemory: If a packed trial finds no memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        is_crowded = any(word in str(error) for word in _CROWDED_WORDS)
+        if is_packed and (is_crowded or is_out_of_memory(error)):
+            raise TrialOutOfMemory(
+                f"out of memory on a device that it shares ({str(error).splitlines()[0]})"
+            ) from error
+        raise
 
 
 def with_shrinking_micro_batch(batch_size: int, train: Callable[[int], T]) -> T:
@@ -65,21 +100,60 @@ def with_shrinking_micro_batch(batch_size: int, train: Callable[[int], T]) -> T:
             torch.cuda.empty_cache()
 
 
-def fits_beside(nbytes: int, device: torch.device) -> bool:
-    """Whether data may stay on a GPU beside what trains there; never on other devices.
+@dataclass
+class Residency:
+    """What of a job's data stays on the device that trains; all else is copied batch by batch.
 
-    Args:
-        nbytes: Its size.
-        device: Where.
+    On a device of its own that is what fits into a share of what is free. Where others run beside
+    it, it is a fixed part of the device: whether data stay must not depend on who else is there,
+    or what a trial was measured to need would not hold for the next one like it.
+
+    Attributes:
+        neighbours: How many leases share the device, this one included.
     """
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return nbytes <= RESIDENT_SHARE * free
+
+    neighbours: int = 1
+    _taken_bytes: int = field(default=0, init=False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may use the device too, so that nothing stays there between jobs."""
+        return self.neighbours > 1
+
+    def take(self, nbytes: int, device: torch.device) -> bool:
+        """Whether data may stay on a device, which is CUDA's; if so, they count as being there.
+
+        Args:
+            nbytes: Their size.
+            device: Where.
+        """
+        if device.type != "cuda":
+            return False
+        free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+        if not self.is_shared:
+            return nbytes <= RESIDENT_SHARE * free_bytes
+        room_bytes = RESIDENT_SHARE * total_bytes / self.neighbours - self._taken_bytes
+        is_room = nbytes <= room_bytes
+        self._taken_bytes += nbytes if is_room else 0
+        return is_room
+
+    def release(self) -> None:
+        """Nothing is there any more."""
+        self._taken_bytes = 0
 
 
 def peak_memory_gib(device: str) -> float | None:
-    """Largest memory torch held on a CUDA device since the job began, in GiB; else None."""
+    """Largest memory torch held on a CUDA device since the job began, in GiB; else None.
+
+    Held, not only used: what its allocator keeps for later nobody else can have.
+    """
     if not device.startswith("cuda"):
         return None
-    return torch.cuda.max_memory_allocated(device) / 2**30
+    return torch.cuda.max_memory_reserved(device) / 2**30
+
+
+def release_memory() -> None:
+    """Give a device's memory back that no tensor uses any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

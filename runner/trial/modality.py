@@ -63,6 +63,10 @@ class Inputs(Protocol):
         """What later layers need beside the outputs of earlier ones: the masks of texts."""
         ...
 
+    def release(self) -> None:
+        """Keep nothing on a device; it is put there again when it is next needed."""
+        ...
+
 
 class Modality(Protocol):
     """Examples of one kind, and the models that take them. Loads on first use, changes nothing."""

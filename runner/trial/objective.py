@@ -46,20 +46,29 @@ class FineTune:
 
     def run(self, job: Job, lease: Lease, channel: Channel) -> None:
         """Run the job's trials: heads as one computation, others in turn; see `Objective.run`."""
+        try:
+            self._run(job, lease, channel)
+        finally:
+            self.bench(lease).release()
+
+    def _run(self, job: Job, lease: Lease, channel: Channel) -> None:
         from runner.trial.finetune import fine_tune
         from runner.trial.isolation import reset_process
+        from runner.trial.memory import out_of_memory_beside_others
 
         left = job.trials
         if len(left) > 1:
             from runner.trial.fused import train_heads
 
             reset_process(lease)
-            left = train_heads(self.bench(lease), left, lease, channel)
+            with out_of_memory_beside_others(job.is_packed):
+                left = train_heads(self.bench(lease), left, lease, channel)
         for spec in left:
             reset_process(lease)
             Path(spec.folder).mkdir(parents=True, exist_ok=True)
             try:
-                ending = fine_tune(self.bench(lease), spec, lease, channel)
+                with out_of_memory_beside_others(job.is_packed):
+                    ending = fine_tune(self.bench(lease), spec, lease, channel)
             except Exception as error:
                 if len(job.trials) == 1:
                     raise
@@ -72,8 +81,15 @@ class FineTune:
         """The loaded parts of the experiment, one set a process."""
         if self._bench is None:
             from runner.trial.bench import Bench
+            from runner.trial.memory import Residency
 
-            self._bench = Bench(self.experiment, self.store, threads=lease.threads)
+            self._bench = Bench(
+                self.experiment,
+                self.store,
+                # Data are prepared once, while the others who share the device do nothing.
+                threads=lease.threads * lease.neighbours,
+                residency=Residency(lease.neighbours),
+            )
         return self._bench
 
 

@@ -51,6 +51,7 @@ def choose_route(
     numerics: Numerics,
     threads: int,
     is_wanted: Callable[[], None],
+    is_packed: bool = False,
 ) -> Route:
     """The way that computes least and gives the same result; makes features that are not there.
 
@@ -61,6 +62,10 @@ def choose_route(
         numerics: How it computes.
         threads: With how many threads, which decides the last bits of a result.
         is_wanted: Called while features are made; may raise.
+        is_packed: Whether others run beside it: what they leave decides nothing then.
+
+    Raises:
+        RuntimeError, MemoryError: If a packed trial finds no memory to make features with.
     """
     why = obstacle(bench.experiment, recipe, groups=built.groups.count)
     if why is not None:
@@ -74,7 +79,7 @@ def choose_route(
     except reuse.TooLarge as error:
         return plain_route(bench, numerics, why=str(error))
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if is_packed or not is_out_of_memory(error):
             raise
         return plain_route(bench, numerics, why="no memory to make features with")
 

@@ -64,6 +64,9 @@ class TextInputs:
         """The whole batch of tokens, which has the masks; see `Inputs.beside`."""
         return self.eval_batch(chosen, recipe, device=device)
 
+    def release(self) -> None:
+        """Tokens stay on no device; see `Inputs.release`."""
+
 
 @dataclass
 class TextModality:

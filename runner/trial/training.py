@@ -122,6 +122,7 @@ class Training:
             numerics=self.numerics,
             threads=self.lease.threads,
             is_wanted=partial(self._require_wanted, channel),
+            is_packed=self.spec.is_packed,
         )
         self._take(route)
         logger.info("computing by %s", route.note)
@@ -153,6 +154,7 @@ class Training:
         if state.scaler is not None:
             self.stepper.scaler.load_state_dict(state.scaler)
         self.state = state
+        self.state.micro_batch = self.micro_batch
 
     def run(self, channel: Channel) -> None:
         """Train the remaining epochs, reporting each.

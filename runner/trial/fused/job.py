@@ -97,6 +97,7 @@ class _Company:
             numerics=self.numerics,
             threads=self.lease.threads,
             is_wanted=is_wanted,
+            is_packed=self.first.is_packed,
         )
 
     def head(self, spec: TrialSpec) -> HeadTrial:
