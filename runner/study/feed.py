@@ -153,6 +153,7 @@ class StudyFeed:
             self.record.close(key.trial, ending)
         del self.running[key.trial]
         trial = self.record.trial(key.trial)
+        self._packing.learn(trial)
         if ending.outcome is Outcome.LOST and not is_given_up:
             self._waves.again(trial, is_alone=has_died and not is_alone)
         self._after(trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
