@@ -13,6 +13,7 @@ import pytest
 from runner.backends import Leases, available_devices, named_devices, take_leases
 from runner.backends.leases import cuda_devices, usable_cores
 from runner.errors import NoSuchDevice
+from runner.trial import Share
 
 Gpus = Callable[..., None]
 TWO = ("0, GPU-aaaa1111, 100, 80000", "1, GPU-bbbb2222, 60000, 80000")
@@ -128,6 +129,61 @@ def test_take_leases_of_named_devices_shares_them_among_more_slots(gpus: Gpus) -
     assert names(leases) == ["GPU-aaaa1111", "GPU-bbbb2222", "GPU-aaaa1111"]
     assert [lease.slot for lease in leases.leases] == [0, 1, 2]
     assert leases.notes == ("3 slots share cuda:0, cuda:1",)
+    leases.close()
+
+
+def test_take_leases_of_named_devices_shared_as_told_counts_no_memory(gpus: Gpus) -> None:
+    gpus(*TWO)
+    leases = take_leases(named_devices(["cuda:0"]), slots=3, is_explicit=True, pack=4)
+    assert [lease.share for lease in leases.leases] == [Share("GPU-aaaa1111", 3, None)] * 3
+    assert leases.notes == ("3 slots share cuda:0",)
+    leases.close()
+
+
+def test_take_leases_packs_gpus_with_the_first_of_each_first(gpus: Gpus) -> None:
+    gpus("0, GPU-aaaa1111, 1024, 81920", "1, GPU-bbbb2222, 0, 40960")
+    leases = take_leases(available_devices(), slots=None, is_explicit=False, pack=2)
+    assert names(leases) == ["GPU-aaaa1111", "GPU-bbbb2222"] * 2
+    assert [lease.slot for lease in leases.leases] == [0, 1, 2, 3]
+    assert len({lease.place for lease in leases.leases}) == 2
+    # Nineteen of twenty parts of what is free.
+    first, second = leases.leases[:2]
+    assert first.share == Share("GPU-aaaa1111", 2, 75.05)
+    assert second.share == Share("GPU-bbbb2222", 2, 38.0)
+    assert all(lease.threads == max(1, usable_cores() // 4) for lease in leases.leases)
+    assert leases.notes == (
+        "up to 2 trials at a time share cuda:0, cuda:1, where they are known to fit",
+    )
+    leases.close()
+
+
+@pytest.mark.parametrize(
+    ("slots", "counts"),
+    [(1, [1]), (2, [1, 1]), (3, [2, 1, 2]), (8, [4, 4] * 4), (20, [4, 4] * 4)],
+)
+def test_take_leases_packs_no_more_than_the_slots_asked_for(
+    gpus: Gpus, slots: int, counts: list[int]
+) -> None:
+    gpus("0, GPU-aaaa1111, 100, 80000", "1, GPU-bbbb2222, 100, 80000")
+    leases = take_leases(available_devices(), slots=slots, is_explicit=False, pack=4)
+    assert [lease.neighbours for lease in leases.leases] == counts
+    assert [lease.share is None for lease in leases.leases] == [n == 1 for n in counts]
+    leases.close()
+
+
+def test_take_leases_does_not_pack_where_memory_is_unknown_or_the_processors(gpus: Gpus) -> None:
+    gpus("0, GPU-aaaa1111, [N/A], [N/A]")
+    for devices in (["cuda:0"], ["cpu"]):
+        leases = take_leases(named_devices(devices), slots=None, is_explicit=True, pack=4)
+        assert [lease.share for lease in leases.leases] == [None]
+        assert leases.notes == ()
+        leases.close()
+
+
+def test_take_leases_of_more_cpu_slots_than_named_shares_no_memory() -> None:
+    leases = take_leases(named_devices(["cpu"]), slots=2, is_explicit=True)
+    assert [lease.share for lease in leases.leases] == [None, None]
+    assert len({lease.place for lease in leases.leases}) == 2
     leases.close()
 
 

@@ -2,16 +2,31 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from runner.errors import TrialOutOfMemory
-from runner.trial import Outcome
+from runner.trial import (
+    Attempt,
+    Decision,
+    FineTune,
+    Job,
+    Outcome,
+    TrialSpec,
+    run_job,
+)
 from runner.trial.bench import Bench
 from runner.trial.finetune import fine_tune
-from runner.trial.memory import is_out_of_memory, with_shrinking_micro_batch
+from runner.trial.memory import (
+    RESIDENT_SHARE,
+    Residency,
+    is_out_of_memory,
+    out_of_memory_beside_others,
+    with_shrinking_micro_batch,
+)
 from runner.trial.modality import Moment
 from runner.trial.progress import Goal
 from runner.trial.stepping import Stepper
@@ -147,3 +162,196 @@ def test_out_of_memory_trial_has_no_value_in_its_ending(store, spec, lease, monk
 
     with pytest.raises(TrialOutOfMemory):
         fine_tune(bench, spec, lease, Recorder())
+
+
+def test_packed_trial_that_runs_out_of_memory_ends_at_once(store, spec, lease, monkeypatch):
+    bench, tried = Bench(small_experiment(), store), []
+
+    def step(stepper, *args):
+        tried.append(stepper.micro_batch)
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setattr(Stepper, "step", step)
+    channel = Recorder()
+    objective = FineTune(bench.experiment, store)
+    run_job(objective, Job((replace(spec, is_packed=True),)), lease, channel)
+
+    assert tried == [32]
+    assert [ending.outcome for ending in channel.endings] == [Outcome.OUT_OF_MEMORY]
+    assert channel.endings[0].reason.startswith("out of memory on a device that it shares (")
+
+
+def test_trial_that_took_smaller_batches_says_into_how_many(store, spec, lease, monkeypatch):
+    step = Stepper.step
+
+    def refuse(stepper, *args):
+        if stepper.micro_batch > 10:
+            torch.empty(1 << 60, dtype=torch.uint8)
+        return step(stepper, *args)
+
+    monkeypatch.setattr(Stepper, "step", refuse)
+    ending = fine_tune(Bench(small_experiment(epochs=1), store), spec, lease, Recorder())
+    assert (ending.notes["micro_batch"], ending.notes["micro_batches"]) == (8, 4)
+    monkeypatch.setattr(Stepper, "step", step)
+    ending = fine_tune(Bench(small_experiment(epochs=1), store), spec, lease, Recorder())
+    assert "micro_batches" not in ending.notes
+
+
+@pytest.mark.parametrize(
+    ("is_packed", "outcome"), [(True, Outcome.OUT_OF_MEMORY), (False, Outcome.LOST)]
+)
+def test_company_that_finds_no_memory_is_out_of_it_only_if_packed(
+    store, lease, tmp_path, monkeypatch, is_packed, outcome
+):
+    def refuse(*args, **settings):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("runner.trial.fused.job.choose_numerics", refuse)
+    specs = [
+        TrialSpec(Attempt(number, 0), {}, 7, str(tmp_path / str(number)), is_packed)
+        for number in range(2)
+    ]
+    for spec in specs:
+        Path(spec.folder).mkdir()
+    objective = FineTune(small_experiment(freeze_depth="max", augmentation="none"), store)
+    channel = Recorder()
+    run_job(objective, Job(tuple(specs)), lease, channel)
+    assert [ending.outcome for ending in channel.endings] == [outcome] * 2, channel.endings
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "GET was unable to find an engine to execute this computation",
+        "CUDA out of memory. Tried to allocate 20.00 MiB",
+    ],
+)
+def test_what_libraries_say_on_a_full_device_is_put_down_to_the_neighbours(said):
+    shares = pytest.raises(TrialOutOfMemory, match="on a device that it shares")
+    with shares, out_of_memory_beside_others(is_packed=True):
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match=said[:12]), out_of_memory_beside_others(False):
+        raise RuntimeError(said)
+
+
+def test_other_errors_of_a_packed_trial_are_its_own():
+    with pytest.raises(ValueError, match="size"), out_of_memory_beside_others(True):
+        raise ValueError("size")
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_beside_others(True):
+        raise RuntimeError("shapes cannot be multiplied")
+
+
+CUDA = torch.device("cuda:0")
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Says what is free of a device of 1,000 bytes."""
+    memory = {"free": 1000}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory["free"], 1000))
+    return memory
+
+
+def test_data_stay_on_a_device_of_its_own_as_far_as_a_share_of_what_is_free(free):
+    residency = Residency()
+    assert RESIDENT_SHARE == 0.25
+    assert residency.take(250, CUDA)
+    assert not residency.take(251, CUDA)
+    free["free"] = 400
+    assert not residency.take(101, CUDA)
+    assert residency.take(100, CUDA)
+    assert not residency.take(1, torch.device("cpu"))
+
+
+def test_data_stay_on_a_shared_device_whatever_the_neighbours_leave(free):
+    residency = Residency(neighbours=2)
+    free["free"] = 1
+    assert residency.take(100, CUDA)
+    assert not residency.take(26, CUDA)
+    assert residency.take(25, CUDA)
+    assert not residency.take(1, CUDA)
+    residency.release()
+    assert residency.take(125, CUDA)
+
+
+@pytest.mark.parametrize(("neighbours", "kept"), [(1, 1), (2, 0)])
+def test_images_stay_on_a_device_between_jobs_only_where_nobody_else_is(
+    store, monkeypatch, neighbours, kept
+):
+    monkeypatch.setattr(Residency, "take", lambda self, nbytes, device: True)
+    bench = Bench(small_experiment(), store, residency=Residency(neighbours))
+    inputs, cpu = bench.train.inputs, torch.device("cpu")
+    recipe = bench.experiment.recipe({})
+    before = inputs.eval_batch(torch.arange(4), recipe, device=cpu)
+    assert len(inputs._on_device) == 1
+    bench.release()
+    assert len(inputs._on_device) == kept
+    after = inputs.eval_batch(torch.arange(4), recipe, device=cpu)
+    torch.testing.assert_close(after, before)
+
+
+GIVES_BACK = """
+import sys, weakref
+from pathlib import Path
+import torch
+from runner.experiment import Store
+from runner.trial import Attempt, FineTune, Job, Lease, Share, TrialSpec, run_job
+from runner.trial.bench import Bench
+from runner.trial.training import Training
+from tests.trial.conftest import Recorder, small_experiment
+
+folder, act = Path(sys.argv[1]), sys.argv[2]
+models, channel, build, epoch = [], Recorder(), Bench.build, Training._epoch
+
+
+def noting_build(bench, *args):
+    made = build(bench, *args)
+    models.append(weakref.ref(made.model))
+    return made
+
+
+def acting_epoch(training, channel):
+    if act == "raise":
+        raise ValueError("of the trial")
+    return epoch(training, channel)
+
+
+Bench.build, Training._epoch = noting_build, acting_epoch
+# As on a GPU, once the trial has ended.
+torch.cuda.is_available = lambda: bool(channel.endings)
+torch.cuda.empty_cache = lambda: print("GIVEN BACK", models[-1]() is None)
+objective = FineTune(small_experiment(epochs=1), Store(folder))
+for share in (Share("GPU-a", 2, 20.0), None):
+    channel.endings.clear()
+    job = Job((TrialSpec(Attempt(0, 0), {}, 7, str(folder)),))
+    run_job(objective, job, Lease(0, share=share), channel)
+    print("ENDED", channel.endings[0].outcome.value)
+"""
+
+
+@pytest.mark.parametrize(("act", "outcome"), [("train", "complete"), ("raise", "failed")])
+def test_job_gives_a_shared_devices_memory_back_when_nothing_holds_it_any_more(
+    tmp_path, act, outcome
+):
+    """Also after an exception, whose frames hold the model until it has been dealt with."""
+    answer = subprocess.run(
+        [sys.executable, "-c", GIVES_BACK, str(tmp_path), act],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    said = [line for line in answer.stdout.splitlines() if line.startswith(("GIVEN", "ENDED"))]
+    assert said == ["GIVEN BACK True", f"ENDED {outcome}", f"ENDED {outcome}"]
+
+
+def test_peak_is_said_of_an_attempt_that_trained_and_of_no_other(store, spec, lease, monkeypatch):
+    monkeypatch.setattr("runner.trial.finetune.peak_memory_gib", lambda device: 3.0)
+    monkeypatch.setattr("runner.trial.training.CHECKPOINT_FROM_S", 0.0)
+    bench = Bench(small_experiment(), store)
+    paused = fine_tune(bench, spec, lease, Recorder({1: Decision.PAUSE}))
+    assert paused.notes["peak_memory_gib"] == 3.0
+    told_on_replay = fine_tune(bench, spec, lease, Recorder({1: Decision.PAUSE}))
+    assert told_on_replay.notes["epochs"] == 1
+    assert told_on_replay.notes["peak_memory_gib"] is None
