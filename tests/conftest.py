@@ -38,6 +38,25 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.address
 
 
+@pytest.fixture(scope="session")
+def ray_here() -> Iterator[None]:
+    """A real Ray on this machine, two cores, as long as the session lasts."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Its workers import the tests' own objectives.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+        yield
+        ray.shutdown()
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """Debian's Chromium without a window; a machine without it skips, but never in CI."""

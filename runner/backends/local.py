@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.backends.contract import Feed, NoJob
+from runner.backends.logs import log_of
 from runner.backends.process import WorkerProcess, dismiss
-from runner.backends.worker import log_of
 from runner.errors import RunnerError, SearchStopped
 from runner.trial import Decision, Ending, Facts, Job, Lease, Objective, Outcome
 

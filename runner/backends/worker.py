@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from runner.backends.logs import open_log, print_to
 from runner.errors import RunnerError
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Objective, Report, run_job
 
@@ -71,11 +72,6 @@ class _SocketChannel:
         self._connection.send(("end", key, ending))
 
 
-def log_of(job: Job) -> Path:
-    """File that takes what a job prints: the log of its first trial."""
-    return Path(job.trials[0].folder) / "log.txt"
-
-
 def main() -> None:
     """Serve one driver until it says quit, closes the socket, or dies.
 
@@ -102,31 +98,20 @@ def main() -> None:
 def _serve(message: tuple[str, Any], setup: Setup, connection: Connection) -> None:
     kind, content = message[0], message[1]
     if kind == "inspect":
-        connection.send(("facts", None, _inspect(setup)))
+        connection.send(("facts", None, second_pass(setup)))
     elif kind == "job":
         job: Job = content
-        log = log_of(job)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _refer_to(log, job)
-        _print_to(str(log))
+        print_to(open_log(job))
         try:
             run_job(setup.objective, job, setup.lease, _SocketChannel(connection))
         finally:
-            _print_to(setup.log)
+            print_to(Path(setup.log))
         connection.send(("idle", None, None))
     # Anything else is a cancellation for a trial that has just ended.
 
 
-def _refer_to(log: Path, job: Job) -> None:
-    """Say in the logs of a job's other trials where what they print lies."""
-    for spec in job.trials[1:]:
-        folder = Path(spec.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / log.name).open("a") as other:
-            other.write(f"trained together with trial {job.trials[0].key.trial}: see {log}\n")
-
-
-def _inspect(setup: Setup) -> Any:
+def second_pass(setup: Setup) -> Any:
+    """Facts about the experiment, or the error that the second pass ended with."""
     try:
         return setup.objective.inspect(setup.lease)
     except RunnerError as error:
@@ -134,16 +119,6 @@ def _inspect(setup: Setup) -> Any:
     except Exception as error:
         logging.getLogger(__name__).exception("the second pass failed")
         return RunnerError(f"{type(error).__name__}: {error} (the traceback is in {setup.log})")
-
-
-def _print_to(path: str) -> None:
-    """Send standard output and error, of C libraries too, to the end of a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
 
 
 def _exit_with_parent(parent: int) -> None:

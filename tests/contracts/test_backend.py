@@ -1,4 +1,6 @@
-"""What every backend must do: run over inline, local (real worker processes) and simulated."""
+"""What every backend must do: run over inline, local (real worker processes), a real Ray on this
+machine, and simulated.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,27 +12,32 @@ from runner.backends import Backend, InlineBackend, LocalBackend, NoJob, Simulat
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report, TrialSpec
 from tests.objectives import METRIC, ROOT, Scripted, ScriptedTimes, Together
 
-SLOTS = {"inline": 1, "local": 2, "simulated": 2}
+SLOTS = {"inline": 1, "local": 2, "simulated": 2, "ray": 2}
+NAMES = ["inline", "local", "simulated", pytest.param("ray", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module", params=list(SLOTS))
+@pytest.fixture(scope="module", params=NAMES)
 def backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backend]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
+        if request.param == "ray":
+            request.getfixturevalue("ray_here")
         made = make_backend(request.param, tmp_path_factory.mktemp("logs"))
     yield made
     made.close()
 
 
-@pytest.fixture(scope="module", params=list(SLOTS))
+@pytest.fixture(scope="module", params=NAMES)
 def joint_backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backend]:
     """One that trains the trials of a job in step; the simulated one always does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
+        if request.param == "ray":
+            request.getfixturevalue("ray_here")
         made = make_backend(request.param, tmp_path_factory.mktemp("logs"), Together())
     yield made
     made.close()
@@ -42,6 +49,10 @@ def make_backend(name: str, logs: Path, objective: Scripted | None = None) -> Ba
         return InlineBackend(objective)
     if name == "simulated":
         return SimulatedBackend(ScriptedTimes(), slots=SLOTS[name])
+    if name == "ray":
+        from runner.backends.ray import Cluster, Needs, RayBackend
+
+        return RayBackend(objective, Cluster(Needs(cpus=1), slots=SLOTS[name]))
     leases = [Lease(slot=number) for number in range(SLOTS[name])]
     return LocalBackend(objective, leases, logs=logs)
 
@@ -281,11 +292,16 @@ def test_run_again_after_the_first_feed_is_done_serves_the_next(
         assert feed.outcomes == {number: Outcome.COMPLETE}
 
 
-@pytest.mark.parametrize("name", list(SLOTS))
+@pytest.mark.parametrize("name", NAMES)
 def test_close_twice_is_harmless(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    if name == "ray":
+        request.getfixturevalue("ray_here")
     made = make_backend(name, tmp_path)
     made.close()
     made.close()

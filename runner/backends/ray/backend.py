@@ -1,0 +1,139 @@
+"""The ray backend: Ray Tune places the jobs, the study's feed decides everything else."""
+
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import tune
+
+from runner.backends.contract import Feed
+from runner.backends.ray.bridge import Bridge
+from runner.backends.ray.cluster import Cluster
+from runner.backends.ray.searching import FailureStopper, JobScheduler, JobSearcher
+from runner.backends.ray.trainable import JobTrainable, kept
+from runner.backends.worker import Setup, second_pass
+from runner.errors import RunnerError, SearchStopped
+from runner.trial import Facts, Objective
+
+logger = logging.getLogger(__name__)
+
+# A worker told to leave gets this long to save its checkpoint before it is killed.
+GRACE_S = 30.0
+# Tune's own records are of no use: the study is its own, and a new driver begins a new Tune run.
+_TUNE = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # What Ctrl-C means is the study's to say.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # The newer display cannot be silenced.
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+class RayBackend:
+    """Jobs run in actors of Ray Tune, which are used again and keep what they have loaded.
+
+    Args:
+        objective: What the actors run; pickled to them.
+        cluster: The slots; Ray is connected.
+        grace_s: Seconds a cancelled trial gets to leave by itself.
+    """
+
+    def __init__(
+        self, objective: Objective, cluster: Cluster, *, grace_s: float = GRACE_S
+    ) -> None:
+        self._objective = objective
+        self._cluster = cluster
+        self._grace_s = grace_s
+        self._search = secrets.token_hex(8)
+
+    def inspect(self) -> Facts:
+        """See `Backend.inspect`; Ray gives the process to an actor afterwards, if it can.
+
+        Raises:
+            RunnerError: If the second pass itself fails.
+        """
+        needs = self._cluster.needs
+        task = ray.remote(_inspect).options(
+            num_cpus=needs.cpus, num_gpus=needs.gpus, resources=dict(needs.others), max_retries=1
+        )
+        setup = Setup(self._objective, self._cluster.lease(0), "Ray's log of the worker")
+        try:
+            answer = ray.get(task.remote(self._search, setup))
+        except ray.exceptions.RayError as error:
+            raise SearchStopped(f"the second pass died on the cluster: {error}") from error
+        if isinstance(answer, RunnerError):
+            raise answer
+        facts: Facts = answer
+        return facts
+
+    def run(self, feed: Feed) -> None:
+        """See `Backend.run`."""
+        bridge = Bridge(feed, self._cluster, grace_s=self._grace_s)
+        needs = self._cluster.needs
+        trainable = tune.with_resources(
+            tune.with_parameters(JobTrainable, search=self._search, objective=self._objective),
+            tune.PlacementGroupFactory([needs.bundle]),
+        )
+        with tempfile.TemporaryDirectory(prefix="runner-ray-") as folder, _tune_settings():
+            tuner = tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=JobSearcher(bridge),
+                    scheduler=JobScheduler(bridge),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: str(trial.trial_id),
+                ),
+                run_config=tune.RunConfig(
+                    name="jobs",
+                    storage_path=folder,
+                    stop=FailureStopper(bridge),
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    verbose=0,
+                ),
+            )
+            try:
+                tuner.fit()
+            finally:
+                bridge.abandon("Ray Tune ended before the trial did")
+        if bridge.failure is not None:
+            raise bridge.failure
+
+    def close(self) -> None:
+        """See `Backend.close`; the cluster's connection is closed by who opened it."""
+
+
+def _inspect(search: str, setup: Setup) -> Any:
+    """The second pass, in a worker of the cluster; keeps what it loads for a later actor."""
+    objective = kept(search, setup.objective)
+    return second_pass(Setup(objective, setup.lease, setup.log))
+
+
+@contextmanager
+def _tune_settings() -> Iterator[None]:
+    """Tune reads its settings from the environment."""
+    pending = {"TUNE_MAX_PENDING_TRIALS_PG": os.environ.get("TUNE_MAX_PENDING_TRIALS_PG", "16")}
+    before = {name: os.environ.get(name) for name in {**_TUNE, **pending}}
+    os.environ.update({**_TUNE, **pending})
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+def _restore(before: Mapping[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

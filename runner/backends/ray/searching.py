@@ -1,0 +1,157 @@
+"""The Searcher and the TrialScheduler that put a study's feed in charge of Ray Tune.
+
+Tune never stops a trial: the study's decision goes to the worker, which ends the trial itself with
+its evaluation and its checkpoint, as on every backend.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray
+from ray.tune import Stopper
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from runner.backends.contract import NoJob
+from runner.backends.ray.bridge import Answers, Bridge
+from runner.trial import Job, Lease
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A job and its lease, opaque to Tune, which would flatten and print what it can look into."""
+
+    content: tuple[Job, Lease]
+
+    def __repr__(self) -> str:
+        return f"job {self.content[0].trials[0].key.trial}"
+
+
+class JobSearcher(Searcher):  # type: ignore[misc]
+    """Suggests the feed's jobs."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next job as a configuration; None to be asked again; FINISHED."""
+        job = _guarded(self._bridge, lambda: self._bridge.next(trial_id))
+        if job is NoJob.WAIT:
+            return None
+        if isinstance(job, tuple):
+            return {"job": Parcel(job)}
+        finished: str = Searcher.FINISHED
+        return finished
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Close what is left of a job; its scheduler has heard its last words."""
+        if not error:
+            _guarded(self._bridge, lambda: self._bridge.over(trial_id))
+
+    def save(self, checkpoint_path: str) -> None:
+        """The study is its own record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never done: a new driver begins a new Tune run."""
+        raise NotImplementedError
+
+    def get_state(self) -> dict[str, Any]:
+        """Nothing: see `save`."""
+        return {}
+
+
+class JobScheduler(TrialScheduler):  # type: ignore[misc]
+    """Hears what jobs say, and tells them what the study wants."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._trials: dict[str, Any] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Remember Tune's trial, for its actor."""
+        self._trials[trial.trial_id] = trial
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Pass on a step's messages; the answers reach the actor before its next step."""
+        answers = self._hear(trial, result)
+        if answers:
+            _actor_of(trial).hear.remote(answers)
+        decision: str = TrialScheduler.CONTINUE
+        return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Pass on a job's last messages."""
+        self._hear(trial, result)
+        self._trials.pop(trial.trial_id, None)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A job's actor has died."""
+        why = f"its worker died: {_cause_of(trial)}"
+        _guarded(self._bridge, lambda: self._bridge.over(trial.trial_id, why=why))
+        self._trials.pop(trial.trial_id, None)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """A job that never began is given up: Tune is ending."""
+        self.on_trial_error(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Called at every turn of Tune's loop; which of the waiting runs is Tune's choice."""
+        _guarded(self._bridge, lambda: self._bridge.tick(self._kill))
+
+    def debug_string(self) -> str:
+        """For Tune's own display, which is off."""
+        return "runner"
+
+    def _hear(self, trial: Any, result: dict[str, Any]) -> Answers:
+        messages = result.get("messages", [])
+        heard = _guarded(self._bridge, lambda: self._bridge.hear(trial.trial_id, messages))
+        return heard or Answers({}, {})
+
+    def _kill(self, trial_id: str) -> None:
+        logger.warning("the worker of Tune's trial %s does not leave: killed", trial_id)
+        actor = _actor_of(self._trials[trial_id])
+        if actor is not None:
+            ray.kill(actor)
+
+
+class FailureStopper(Stopper):  # type: ignore[misc]
+    """Ends Tune's run when the search cannot go on."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped by Tune."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether there is a failure."""
+        return self._bridge.failure is not None
+
+
+def _guarded(bridge: Bridge, act: Callable[[], T]) -> T | None:
+    """What is raised inside Tune's loop would end there as a failed trial: keep it, and stop."""
+    try:
+        return act()
+    except Exception as error:  # noqa: BLE001 - raised again when Tune has ended
+        if bridge.failure is None:
+            bridge.failure = error
+        return None
+
+
+def _actor_of(trial: Any) -> Any:
+    return trial.temporary_state.ray_actor
+
+
+def _cause_of(trial: Any) -> str:
+    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    return " ".join(lines[:3]) if lines else "Ray does not say why"

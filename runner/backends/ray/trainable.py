@@ -1,0 +1,143 @@
+"""What Ray Tune runs in its actors: job after job, each in a thread that reports through `step`.
+
+A step ends as soon as the job has said something, and after HEARTBEAT_S in any case, so that the
+driver can tell it what the study wants. What it is told reaches the actor before the next step,
+because Ray keeps the order of one caller's calls.
+"""
+
+import logging
+import os
+import queue
+import threading
+from typing import Any
+
+from ray.tune import Trainable
+
+from runner.backends.logs import open_log, print_to, redirect
+from runner.backends.ray.bridge import Answers, Message
+from runner.trial import Attempt, Decision, Ending, Job, Lease, Objective, Report, run_job
+
+HEARTBEAT_S = 0.5
+# Its last message; never sent.
+_OVER = None
+
+# What this process has loaded, by search: an actor that takes over a process finds it there.
+_KEPT: dict[str, Objective] = {}
+
+
+def kept(search: str, objective: Objective) -> Objective:
+    """The one objective of a search in this process, with all that it has loaded."""
+    if search not in _KEPT:
+        _KEPT.clear()
+    return _KEPT.setdefault(search, objective)
+
+
+class JobTrainable(Trainable):  # type: ignore[misc]
+    """Runs a job, then another."""
+
+    def setup(self, config: dict[str, Any], *, search: str, objective: Objective) -> None:
+        """See Tune; the job itself begins with the first step: not every actor gets so far.
+
+        Args:
+            config: Has the job and its lease.
+            search: Name that no other search has.
+            objective: What runs jobs.
+        """
+        logging.captureWarnings(True)
+        self._objective = kept(search, objective)
+        self._thread: threading.Thread | None = None
+        self._take(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next job; refused while the last one computes."""
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(timeout=1.0)
+            if self._thread.is_alive():
+                return False
+        self._take(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """What the job has said since the last step.
+
+        Returns:
+            `messages`, and `done` after the last of them.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="job", daemon=True)
+            self._thread.start()
+        messages, is_over = self._line.said()
+        return {"messages": messages, "done": is_over}
+
+    def hear(self, answers: Answers) -> None:
+        """What the study says to what the job has said."""
+        self._line.hear(answers)
+
+    def _take(self, config: dict[str, Any]) -> None:
+        job, lease = config["job"].content
+        self._job: Job = job
+        self._lease: Lease = lease
+        self._line = _Line()
+        self._thread = None
+
+    def _run(self) -> None:
+        output, error = os.dup(1), os.dup(2)
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root = logging.getLogger()
+        try:
+            print_to(open_log(self._job))
+            root.addHandler(handler)
+            root.setLevel(logging.INFO)
+            run_job(self._objective, self._job, self._lease, self._line)
+        finally:
+            root.removeHandler(handler)
+            redirect(output, error)
+            os.close(output)
+            os.close(error)
+            self._line.close()
+
+
+class _Line:
+    """A job's channel: a report waits for its decision."""
+
+    def __init__(self) -> None:
+        self._said: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._heard = threading.Condition()
+        self._decisions: dict[tuple[Attempt, int], Decision] = {}
+        self._wanted: dict[Attempt, Decision] = {}
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        self._said.put(("report", key, report))
+        with self._heard:
+            self._heard.wait_for(lambda: (key, report.step) in self._decisions)
+            decision = self._decisions.pop((key, report.step))
+            # A cancellation that crossed the report stands.
+            return self._wanted.get(key, decision)
+
+    def decision(self, key: Attempt) -> Decision:
+        return self._wanted.get(key, Decision.CONTINUE)
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        self._said.put(("end", key, ending))
+
+    def close(self) -> None:
+        self._said.put(_OVER)
+
+    def said(self) -> tuple[list[Message], bool]:
+        """All that has been said, waiting a heartbeat for the first; whether it was the last."""
+        messages: list[Message] = []
+        try:
+            message = self._said.get(timeout=HEARTBEAT_S)
+            while message is not _OVER:
+                messages.append(message)
+                message = self._said.get_nowait()
+        except queue.Empty:
+            return messages, False
+        return messages, True
+
+    def hear(self, answers: Answers) -> None:
+        with self._heard:
+            self._decisions.update(answers.reports)
+            self._wanted.update(answers.wanted)
+            self._heard.notify_all()
