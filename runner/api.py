@@ -58,6 +58,7 @@ def search(
     overrides: Sequence[str] = (),
     new: bool = False,
     backend: str = "local",
+    ray_address: str | None = None,
     show: str = "auto",
 ) -> Study:
     """Search an experiment's space, or continue the search where it stopped.
@@ -66,7 +67,9 @@ def search(
         experiment: An experiment file, its bare name, or a loaded experiment.
         overrides: `key=value` settings on top, as after `--set`.
         new: Begin the next study under the same name; the old one is kept.
-        backend: "local" (worker processes) or "inline" (this process, for debugging).
+        backend: "local" (worker processes), "ray" (Ray Tune) or "inline" (this process, for
+            debugging).
+        ray_address: The Ray cluster; None: what the experiment says.
         show: "live" (a table that redraws itself), "plain" (a line an event), "none", or "auto"
             for whichever suits standard output.
     Raises:
@@ -78,6 +81,7 @@ def search(
     options = Options(
         new=new,
         backend=BackendName(backend),
+        ray_address=ray_address,
         say=say,
         listener=Silent() if view is None else view,
     )

@@ -96,7 +96,10 @@ def _add_search_commands(commands: Any) -> None:
     search = _add(commands, "search", _search, "search, or continue where it stopped")
     _add_experiment(search)
     search.add_argument("--new", action="store_true", help="begin the next study; keep the old")
-    search.add_argument("--backend", choices=("local", "inline"), default="local")
+    search.add_argument("--backend", choices=("local", "ray", "inline"), default="local")
+    search.add_argument(
+        "--ray-address", metavar="ADDRESS", help="with --backend ray: host:port, or auto"
+    )
     search.add_argument("--plain", action="store_true", help="a line an event, no live table")
     _add_json(search)
     validate = _add(commands, "validate", _validate, "check a file, its model and its data")
@@ -195,6 +198,7 @@ def _search(options: argparse.Namespace) -> int:
         overrides=options.overrides,
         new=options.new,
         backend=options.backend,
+        ray_address=options.ray_address,
         show=show,
     )
     from runner.report import summary_lines, trial_values

@@ -104,9 +104,11 @@ class LocalBackend:
     def _hand_out(self, feed: Feed) -> bool:
         """Give free leases jobs; whether the feed may have more later."""
         is_waiting = False
+        # Soon idle: no other process is started in their place.
+        soon = {w.lease.place for w in self._workers.values() if not (w.is_idle or w.running)}
         for lease in self._by_load():
             worker = self._workers.get(lease.slot)
-            if worker is not None and not worker.is_idle:
+            if lease.place in soon if worker is None else not worker.is_idle:
                 is_waiting = True
                 continue
             job = feed.next(lease)

@@ -24,7 +24,7 @@ EXIT_S = 5.0
 # layer. Keeping them saves a fifth to a third of the processor time of training on a CPU
 # (EfficientNet-Lite0, 160 px: 9.3 and 11.1 s become 7.4 s, docs/benchmarks.md); peak memory is
 # the same. Other C libraries ignore the variables.
-_KEEP_MEMORY = {
+KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
 }
@@ -91,7 +91,7 @@ class WorkerProcess:
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "PYTHONUNBUFFERED": "1",
-            **_KEEP_MEMORY,
+            **KEEP_MEMORY,
             **lease.environment,
         }
         log = logs / f"worker-{lease.slot}.log"

@@ -33,6 +33,7 @@ from runner.experiment.parameters import (
     IntParameter,
     Parameter,
 )
+from runner.experiment.ray_settings import RaySettings
 from runner.experiment.recipe import MAX, Recipe
 from runner.experiment.scalars import Scalar
 from runner.experiment.settings import (
@@ -80,6 +81,7 @@ __all__ = [
     "Modality",
     "ModelSettings",
     "Parameter",
+    "RaySettings",
     "Recipe",
     "ReuseSettings",
     "RowLabelSettings",

@@ -24,6 +24,7 @@ from runner.experiment.identity import identity_of
 from runner.experiment.keys import TaskKeys, keys_of
 from runner.experiment.marks import MISSING, Flaw, KeyPath, Marks, key_path
 from runner.experiment.paths import absolute_data, absolute_function, absolute_weights
+from runner.experiment.ray_settings import RaySettings
 from runner.experiment.recipe import SETTINGS, Recipe
 from runner.experiment.recipe_fields import recipe_schema
 from runner.experiment.scalars import Scalar
@@ -126,6 +127,10 @@ class Experiment(BaseModel):
     reuse: ReuseSettings = Field(
         default_factory=ReuseSettings,
         description="Which work trials share, and how much room that may take.",
+    )
+    ray: RaySettings = Field(
+        default_factory=RaySettings,
+        description="With `--backend ray`: which cluster, and what one trial takes of it.",
     )
     tracking: TrackingSettings = Field(
         default_factory=TrackingSettings,

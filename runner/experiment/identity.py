@@ -19,6 +19,7 @@ FREE_KEYS = frozenset(
         "search.wave",
         "search.max_failures",
         "evaluate",
+        "ray",
         "reuse",
         "tracking",
     }

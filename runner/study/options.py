@@ -18,6 +18,7 @@ class BackendName(StrEnum):
 
     LOCAL = "local"
     INLINE = "inline"
+    RAY = "ray"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Options:
     Attributes:
         new: Begin the next study under the same name.
         backend: Where jobs run.
+        ray_address: The Ray cluster; None: what the experiment says.
         say: Takes one line of news for people.
         listener: Hears what happens to the trials.
         begun_at: When the command was given, seconds since 1970; what others wished for earlier
@@ -35,6 +37,7 @@ class Options:
 
     new: bool = False
     backend: BackendName = BackendName.LOCAL
+    ray_address: str | None = None
     say: Say = logger.info
     listener: Listener = field(default_factory=Silent)
     begun_at: float = field(default_factory=time.time)

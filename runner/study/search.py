@@ -11,12 +11,6 @@ from typing import Any
 
 from runner.backends import (
     Backend,
-    InlineBackend,
-    Leases,
-    LocalBackend,
-    available_devices,
-    named_devices,
-    take_leases,
 )
 from runner.errors import ExperimentError
 from runner.experiment import Experiment, Space, Store
@@ -26,13 +20,13 @@ from runner.study.ground import Ground
 from runner.study.identity import require_same
 from runner.study.logbook import open_logbook
 from runner.study.opening import open_feed
-from runner.study.options import BackendName, Options
-from runner.study.packing import most_packed
+from runner.study.options import Options
+from runner.study.placing import place
 from runner.study.record import StudyRecord
 from runner.study.signals import graceful_signals
 from runner.study.storage import JOURNAL, study_folder, study_lock
 from runner.tracking import Line, RunStatus, StudyRun, connect_apart
-from runner.trial import Facts, Lease, Objective, objective_for
+from runner.trial import Facts, Lease, objective_for
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +104,7 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
         connecting = pool.submit(connect_apart, experiment.tracking.uri, store)
         objective = objective_for(experiment, store)
-        leases, backend = _start_backend(experiment, objective, options, folder)
-        stack.callback(leases.close)
-        stack.callback(backend.close)
+        leases, backend = stack.enter_context(place(experiment, objective, options, folder))
         for note in leases.notes:
             options.say(note)
         facts = backend.inspect()
@@ -145,23 +137,6 @@ def _forget_unless_begun(record: StudyRecord) -> None:
     """A search that was refused before its study was anything leaves none behind."""
     if "identity" not in record.attributes:
         (record.folder / JOURNAL).unlink(missing_ok=True)
-
-
-def _start_backend(
-    experiment: Experiment, objective: Objective, options: Options, folder: Path
-) -> tuple[Leases, Backend]:
-    asked = experiment.search
-    slots = None if asked.slots == "auto" else asked.slots
-    is_explicit = asked.devices != "auto"
-    if options.backend is BackendName.INLINE:
-        slots = 1
-    devices = available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
-    leases = take_leases(
-        devices, slots=slots, is_explicit=is_explicit, pack=most_packed(experiment)
-    )
-    if options.backend is BackendName.INLINE:
-        return leases, InlineBackend(objective, leases.leases[0])
-    return leases, LocalBackend(objective, leases.leases, logs=folder / "logs")
 
 
 def _bind_space(experiment: Experiment, facts: Facts) -> Space:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,15 +51,14 @@ class Cluster:
     """The slots of a cluster: as many as its nodes hold just now, or as many as were asked for.
 
     Args:
-        needs: What a job takes; None: a GPU and its part of the cores where there are GPUs, else
-            one core.
+        needs: What a job takes.
         slots: Jobs at once; None: as many as fit, which changes as nodes come and go.
     Raises:
         NoSuchDevice: If no node holds a single job.
     """
 
-    def __init__(self, needs: Needs | None = None, *, slots: int | None = None) -> None:
-        self.needs = needs or usual_needs(_nodes())
+    def __init__(self, needs: Needs, *, slots: int | None = None) -> None:
+        self.needs = needs
         self._slots = slots
         self._seen = 0
         self._seen_s = -math.inf
@@ -78,14 +77,21 @@ class Cluster:
             self._seen_s = now_s
         return self._seen if self._slots is None else min(self._slots, max(self._seen, 1))
 
+    @property
+    def summary(self) -> str:
+        """For people: how many nodes, and what a trial takes."""
+        count = len(_nodes())
+        return f"{count} node{'s' if count > 1 else ''}, {self.needs} a trial"
+
     def lease(self, slot: int) -> Lease:
         """What the job in a slot holds; Ray shows it the GPUs of its own alone."""
         devices = ("cuda:0",) if self.needs.gpus > 0 else ("cpu",)
         return Lease(slot, devices, max(1, math.floor(self.needs.cpus)))
 
 
-def usual_needs(nodes: Sequence[Mapping[str, float]]) -> Needs:
-    """What a job takes where nobody says."""
+def usual_needs() -> Needs:
+    """What a job takes where nobody says: a GPU and what falls to it of the cores, or one core."""
+    nodes = _nodes()
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     if gpus == 0:
         return Needs()

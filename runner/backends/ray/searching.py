@@ -32,7 +32,14 @@ class Parcel:
         return f"job {self.content[0].trials[0].key.trial}"
 
 
-class JobSearcher(Searcher):  # type: ignore[misc]
+class _Unkept:
+    """Not part of Tune's records, which pickle whatever they reach."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (object, ())
+
+
+class JobSearcher(_Unkept, Searcher):  # type: ignore[misc]
     """Suggests the feed's jobs."""
 
     def __init__(self, bridge: Bridge) -> None:
@@ -68,7 +75,7 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         return {}
 
 
-class JobScheduler(TrialScheduler):  # type: ignore[misc]
+class JobScheduler(_Unkept, TrialScheduler):  # type: ignore[misc]
     """Hears what jobs say, and tells them what the study wants."""
 
     def __init__(self, bridge: Bridge) -> None:
@@ -123,7 +130,7 @@ class JobScheduler(TrialScheduler):  # type: ignore[misc]
             ray.kill(actor)
 
 
-class FailureStopper(Stopper):  # type: ignore[misc]
+class FailureStopper(_Unkept, Stopper):  # type: ignore[misc]
     """Ends Tune's run when the search cannot go on."""
 
     def __init__(self, bridge: Bridge) -> None:

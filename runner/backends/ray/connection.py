@@ -1,0 +1,112 @@
+"""Connecting to Ray: a cluster that is there, or one on this machine for as long as the search."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from runner.backends.process import KEEP_MEMORY
+from runner.backends.ray.cluster import Cluster, Needs, usual_needs
+from runner.errors import RunnerError
+from runner.experiment import RaySettings
+from runner.trial import Lease
+
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+_QUIET = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+
+
+def known_address(asked: str | None) -> str | None:
+    """The address of the cluster that is meant; None: Ray is started on this machine alone.
+
+    Raises:
+        RunnerError: For Ray Client's addresses, whose driver is not on the cluster.
+    """
+    address = asked or os.environ.get(ADDRESS_VARIABLE) or None
+    if address is not None and address.startswith("ray://"):
+        raise RunnerError(
+            f"{address}: a search runs on a machine of the cluster, not through Ray Client. Start "
+            "it there with --ray-address auto, or send it with `ray job submit`"
+        )
+    return address
+
+
+@contextmanager
+def cluster_here(asked: RaySettings, leases: Sequence[Lease]) -> Iterator[Cluster]:
+    """Ray on this machine, on leased devices alone.
+
+    Args:
+        asked: What one trial takes; where it says nothing, what a lease holds.
+        leases: The devices.
+    """
+    gpus = [lease for lease in leases if lease.devices[0].startswith("cuda")]
+    visible = ",".join(lease.environment["CUDA_VISIBLE_DEVICES"] for lease in gpus)
+    threads = leases[0].threads
+    usual = Needs(cpus=threads, gpus=1.0 if gpus else 0.0)
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    try:
+        with _connected(
+            asked, usual, address="local", num_cpus=threads * len(leases), num_gpus=len(gpus)
+        ) as cluster:
+            yield cluster
+    finally:
+        if before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+@contextmanager
+def cluster_at(address: str, asked: RaySettings, *, slots: int | None) -> Iterator[Cluster]:
+    """A Ray cluster that is there.
+
+    Args:
+        address: host:port, or auto.
+        asked: What one trial takes.
+        slots: Jobs at once; None: as many as fit.
+    Raises:
+        RunnerError: If nothing answers there.
+        NoSuchDevice: If no node holds a trial.
+    """
+    with _connected(asked, None, slots=slots, address=address) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _connected(
+    asked: RaySettings, usual: Needs | None, *, slots: int | None = None, **how: Any
+) -> Iterator[Cluster]:
+    if ray.is_initialized():
+        # A notebook's own connection is used, and left open.
+        yield Cluster(_needs(asked, usual), slots=slots)
+        return
+    try:
+        ray.init(**_QUIET, **how, runtime_env=_environment(asked, usual))
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        text = str(error).strip().splitlines()[0]
+        raise RunnerError(f"Ray at {how['address']} cannot be used: {text}") from error
+    try:
+        yield Cluster(_needs(asked, usual), slots=slots)
+    finally:
+        ray.shutdown()
+
+
+def _needs(asked: RaySettings, usual: Needs | None) -> Needs:
+    known = usual or usual_needs()
+    others = dict(asked.resources)
+    if asked.accelerator is not None:
+        # How Ray asks for a type: any node that has it has one of these.
+        others[f"accelerator_type:{asked.accelerator}"] = 0.001
+    return Needs(
+        known.cpus if asked.cpus is None else asked.cpus,
+        known.gpus if asked.gpus is None else asked.gpus,
+        others,
+    )
+
+
+def _environment(asked: RaySettings, usual: Needs | None) -> Mapping[str, Any]:
+    """Ray's runtime environment: what a local worker has, and what was asked."""
+    own = dict(asked.runtime_env)
+    return {**own, "env_vars": {**KEEP_MEMORY, **own.get("env_vars", {})}}

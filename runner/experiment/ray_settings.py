@@ -1,0 +1,58 @@
+"""The `ray` part of an experiment: what one trial takes of a Ray cluster."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from runner.experiment.example_settings import Text
+from runner.experiment.recipe import SETTINGS
+
+Amount = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+def _shares(value: float | None) -> float | None:
+    if value is not None and value > 1 and value != int(value):
+        raise ValueError("must be a whole number of GPUs, or a share of one below 1")
+    return value
+
+
+def _ours(value: dict[str, Any]) -> dict[str, Any]:
+    if reserved := [name for name in ("CPU", "GPU") if name in value]:
+        raise ValueError(f"must not name {reserved[0]}: that is what cpus and gpus are for")
+    return value
+
+
+class RaySettings(BaseModel):
+    """What one trial takes of a Ray cluster, and what is shipped there."""
+
+    model_config = SETTINGS
+
+    address: Text | None = Field(
+        None,
+        description="Address of a Ray cluster, host:port, or `auto` on one of its machines; null: "
+        "RAY_ADDRESS if set, else Ray is started on this machine alone.",
+    )
+    cpus: Amount | None = Field(
+        None,
+        description="Cores of one trial, which are also its threads; null: on this machine alone "
+        "as with `--backend local`; on a cluster one, or where there are GPUs what falls to a "
+        "GPU, at most 8.",
+    )
+    gpus: Annotated[float, Field(ge=0, le=1024), AfterValidator(_shares)] | None = Field(
+        None,
+        description="GPUs of one trial; a share of one below 1 counts places, Ray does not watch "
+        "memory; null: one where there are any.",
+    )
+    resources: Annotated[dict[str, Amount], AfterValidator(_ours)] = Field(
+        default_factory=dict,
+        description="Further resources of one trial, by the names that the cluster gives them, "
+        "e.g. {big_memory: 1}.",
+    )
+    accelerator: Text | None = Field(
+        None, description="Type of accelerator that a trial needs, as Ray calls it, e.g. H100."
+    )
+    runtime_env: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Ray's runtime environment: working_dir, pip, env_vars and so on, as Ray "
+        "documents it.",
+    )

@@ -1,0 +1,94 @@
+"""Where a search runs its jobs: devices and a backend on them, from what was asked."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from runner.backends import (
+    Backend,
+    InlineBackend,
+    Leases,
+    LocalBackend,
+    available_devices,
+    named_devices,
+    take_leases,
+)
+from runner.errors import RunnerError
+from runner.experiment import Experiment
+from runner.study.options import BackendName, Options
+from runner.study.packing import most_packed
+from runner.trial import Objective
+
+
+@contextmanager
+def place(
+    experiment: Experiment, objective: Objective, options: Options, folder: Path
+) -> Iterator[tuple[Leases, Backend]]:
+    """Leases and the backend on them; given back at the end of the block.
+
+    Args:
+        experiment: What was asked.
+        objective: What the workers run.
+        options: How the search was started.
+        folder: The study's.
+    Raises:
+        NoSuchDevice: If no device is free, or no node of the cluster holds a trial.
+        RunnerError: If Ray is wanted and not installed, or does not answer.
+    """
+    with ExitStack() as stack:
+        if options.backend is BackendName.RAY:
+            yield _on_ray(stack, experiment, objective, options)
+            return
+        leases = _leases_here(experiment, is_inline=options.backend is BackendName.INLINE)
+        stack.callback(leases.close)
+        backend: Backend
+        if options.backend is BackendName.INLINE:
+            backend = InlineBackend(objective, leases.leases[0])
+        else:
+            backend = LocalBackend(objective, leases.leases, logs=folder / "logs")
+        stack.callback(backend.close)
+        yield leases, backend
+
+
+def _leases_here(
+    experiment: Experiment, *, is_inline: bool = False, pack: int | None = None
+) -> Leases:
+    """Leases on this machine's devices."""
+    asked = experiment.search
+    slots = None if asked.slots == "auto" else asked.slots
+    is_explicit = asked.devices != "auto"
+    if is_inline:
+        slots = 1
+    devices = available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
+    pack = most_packed(experiment) if pack is None else pack
+    return take_leases(devices, slots=slots, is_explicit=is_explicit, pack=pack)
+
+
+def _on_ray(
+    stack: ExitStack, experiment: Experiment, objective: Objective, options: Options
+) -> tuple[Leases, Backend]:
+    try:
+        from runner.backends.ray import RayBackend, cluster_at, cluster_here, known_address
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "ray":
+            raise
+        raise RunnerError(
+            "--backend ray needs Ray Tune: pip install 'ray[tune]>=2.60' (or runner[ray])"
+        ) from error
+
+    asked = experiment.ray
+    slots = None if experiment.search.slots == "auto" else experiment.search.slots
+    address = known_address(options.ray_address or asked.address)
+    if address is None:
+        # Ray alone says who has which GPU, so none is shared by leases.
+        held = _leases_here(experiment, pack=1)
+        stack.callback(held.close)
+        cluster = stack.enter_context(cluster_here(asked, held.leases))
+        notes = held.notes
+    else:
+        cluster = stack.enter_context(cluster_at(address, asked, slots=slots))
+        notes = (f"Ray cluster at {address}: {cluster.summary}",)
+    backend = RayBackend(objective, cluster)
+    stack.callback(backend.close)
+    leases = tuple(cluster.lease(slot) for slot in range(cluster.count()))
+    return Leases(leases, notes), backend
