@@ -11,6 +11,7 @@ from runner import data, models
 from runner.errors import DataError, RunnerError, WeightsUnavailable
 from runner.experiment import Experiment, IntParameter
 from runner.trial.bench import Bench
+from runner.trial.compiling import compiler_problem
 from runner.trial.findings import finding_of
 from runner.trial.job import Facts, Finding, Lease
 from runner.trial.making import FeatureMaker
@@ -42,7 +43,11 @@ def inspect_experiment(bench: Bench, lease: Lease) -> Facts:
         return Facts(findings=(Finding("model.weights", str(error)),))
     except RunnerError as error:
         return Facts(findings=(Finding("model", str(error)),))
-    findings += [*_depth_findings(bench, groups), *_adapter_findings(bench, model)]
+    findings += [
+        *_depth_findings(bench, groups),
+        *_adapter_findings(bench, model),
+        *_compile_findings(bench, lease),
+    ]
     fingerprints = {
         "data": data.data_fingerprint(bench.source),
         "split": bench.split.fingerprint,
@@ -169,3 +174,14 @@ def _adapter_findings(bench: Bench, model: torch.nn.Module) -> Iterator[Finding]
     for problem in models.adapter_problems(model, targets, name=experiment.model.name):
         found = finding_of(problem)
         yield replace(found, key="search.space.lora_targets") if is_searched else found
+
+
+def _compile_findings(bench: Bench, lease: Lease) -> Iterator[Finding]:
+    """Whether what trials are to be compiled by is there."""
+    experiment = bench.experiment
+    if "on" not in possible_values(experiment, "compile"):
+        return
+    if problem := compiler_problem(torch.device(lease.devices[0])):
+        is_searched = "compile" in experiment.space.parameters
+        key = "search.space.compile" if is_searched else "train.compile"
+        yield Finding(key, f"on {problem}", seen="on")
