@@ -108,7 +108,8 @@ class LocalBackend:
         soon = {w.lease.place for w in self._workers.values() if not (w.is_idle or w.running)}
         for lease in self._by_load():
             worker = self._workers.get(lease.slot)
-            if lease.place in soon if worker is None else not worker.is_idle:
+            is_busy = lease.place in soon if worker is None else not worker.is_idle
+            if is_busy:
                 is_waiting = True
                 continue
             job = feed.next(lease)

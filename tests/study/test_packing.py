@@ -43,7 +43,9 @@ def hint_of(params: Mapping[str, Any]) -> Hint:
     return Hint(kin="head" if params.get("head") else None, memory=memory)
 
 
-def shares(count: int, *, gib: float | None = 20.0, device: str = "GPU-a", first: int = 0):
+def shares(
+    count: int, *, gib: float | None = 20.0, device: str = "GPU-a", first: int = 0
+) -> list[Lease]:
     share = Share(device, count, gib)
     return [Lease(first + number, ("cuda:0",), 1, {}, share) for number in range(count)]
 
@@ -199,7 +201,7 @@ def test_place_of_a_trial_that_was_lost_beside_others_is_alone() -> None:
         pytest.param(ended(8, 3.0, micro_batches=4), id="took smaller batches"),
     ],
 )
-def test_place_of_one_that_is_like_one_with_too_little_memory_is_alone(short) -> None:
+def test_place_of_one_that_is_like_one_with_too_little_memory_is_alone(short: TrialRecord) -> None:
     rule = packing(short)
     first, _ = shares(2)
     assert rule.place(first, [waiting(8.0)]) == ALONE
@@ -208,7 +210,9 @@ def test_place_of_one_that_is_like_one_with_too_little_memory_is_alone(short) ->
 
 
 @pytest.mark.parametrize("nothing", [ended(8, None), ended(None, 3.0)])
-def test_learn_of_what_was_not_measured_or_depends_on_nothing_known_says_nothing(nothing) -> None:
+def test_learn_of_what_was_not_measured_or_depends_on_nothing_known_says_nothing(
+    nothing: TrialRecord,
+) -> None:
     first, _ = shares(2)
     assert packing(nothing).place(first, [waiting(1.0)]) == ALONE
 
