@@ -49,7 +49,7 @@ traking:
 def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages) -> None:
     listed = (
         "name, description, seed, task, data, model, train, objective, command, evaluate, params, "
-        "search, reuse, tracking"
+        "search, reuse, ray, tracking"
     )
     assert messages(WRONG) == [
         "cats.yaml:1: name: must be letters, digits, '.', '_' and '-', starting with a letter or "
