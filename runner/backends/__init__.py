@@ -5,6 +5,7 @@ from runner.backends.inline import InlineBackend
 from runner.backends.leases import (
     Leases,
     available_devices,
+    cuda_devices,
     named_devices,
     take_leases,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "Script",
     "SimulatedBackend",
     "available_devices",
+    "cuda_devices",
     "named_devices",
     "take_leases",
 ]

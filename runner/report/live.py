@@ -87,6 +87,12 @@ class Progress:
             if trial.outcome is not None:
                 self._keep(trial)
 
+    def where(self, lease: Lease) -> str:
+        """A lease's device, and how many other jobs run on it now."""
+        slots = {r.lease.slot for r in self.running.values() if r.lease.place == lease.place}
+        others = len(slots - {lease.slot})
+        return f"{lease.devices[0]} beside {others}" if others else lease.devices[0]
+
     @property
     def finished(self) -> int:
         """Trials that have ended for good."""
@@ -136,7 +142,8 @@ class PlainView:
         """See `Listener.began`."""
         self._progress.began(trial, lease, epochs)
         verb = "goes on" if trial.attempt else "begins"
-        self._say(f"trial {trial.number} {verb} on {lease.devices[0]}: {short(trial.params)}")
+        where = self._progress.where(lease)
+        self._say(f"trial {trial.number} {verb} on {where}: {short(trial.params)}")
 
     def reported(self, trial: int, report: Report) -> None:
         """See `Listener.reported`."""
@@ -228,7 +235,7 @@ def _slots(progress: Progress) -> Any:
     for running in sorted(progress.running.values(), key=lambda r: r.lease.slot):
         value = value_text(running.value)
         table.add_row(
-            f"{running.lease.slot} ({running.lease.devices[0]})",
+            f"{running.lease.slot} ({progress.where(running.lease)})",
             str(running.trial.number),
             f"{running.epoch}/{running.epochs or '?'}",
             value,

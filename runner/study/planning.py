@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.backends import cuda_devices
 from runner.errors import ExperimentError, Problem
 from runner.experiment import Experiment, Store, load_experiment
 from runner.study.ground import Ground
 from runner.study.opening import longest_trial
+from runner.study.packing import most_packed
 from runner.study.wave_size import wave_rules
 from runner.trial import Facts, Lease, objective_for
 
@@ -61,6 +63,7 @@ def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, An
         "rungs": ground.rungs.of_a_trial(longest),
         "wave": waves.size,
         "wave_without_results": waves.free_size,
+        "packed": _packed_here(experiment),
     }
 
 
@@ -83,6 +86,7 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
         f"search: {made['trials']} trials by {asked['sampler']}, {len(made['first'])} given "
         f"settings first{each}",
         *_wave_lines(made),
+        *_packing_lines(made),
         f"rungs: {asked['pruner']} may stop a trial after epoch {after}"
         if made["rungs"]
         else "rungs: none; every trial runs to its end",
@@ -96,3 +100,22 @@ def _wave_lines(made: Mapping[str, Any]) -> list[str]:
     asked = f"{size} trials are asked for at once" if size > 1 else "trials are asked one by one"
     freely = f", {free_size} where no proposal depends on a result" if free_size > size else ""
     return [f"waves: {asked}{freely}; the cheap ones of a wave run first"]
+
+
+def _packed_here(experiment: Experiment) -> int:
+    """How many trials may share a GPU of this machine, each where it is known to fit."""
+    asked = experiment.search
+    is_on_gpus = asked.devices == "auto" or any(name.startswith("cuda") for name in asked.devices)
+    if not is_on_gpus or all(device.free_gib is None for device in cuda_devices()):
+        return 1
+    most = most_packed(experiment)
+    return most if asked.slots == "auto" else min(most, asked.slots)
+
+
+def _packing_lines(made: Mapping[str, Any]) -> list[str]:
+    if made["packed"] == 1:
+        return []
+    return [
+        f"packing: up to {made['packed']} trials at a time on a GPU, each where the memory that "
+        "trials like it were measured to need is free; the first runs alone"
+    ]

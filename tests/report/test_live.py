@@ -8,7 +8,7 @@ from rich.console import Console
 
 from runner.report.live import Goal, LiveView, PlainView, duration, short
 from runner.study import TrialRecord
-from runner.trial import Lease, Outcome, Report
+from runner.trial import Lease, Outcome, Report, Share
 
 GOAL = Goal("cats", "accuracy", is_maximized=True, trials=4, time_s=None)
 BEGAN = datetime(2026, 1, 1)
@@ -64,6 +64,27 @@ def test_plain_view_says_a_line_an_event():
         "[3/4] trial 2 failed: the training loss became nan; best 0.9000 (trial 0)",
         "[3/4] trial 3 goes on on cpu: learning_rate=0.00123  freeze_depth=3",
     ]
+
+
+def test_views_say_how_many_others_are_on_a_shared_device():
+    share = Share("GPU-a", 2, 20.0)
+    leases = [Lease(0, ("cuda:0",), share=share), Lease(1, ("cuda:0",), share=share), Lease(2)]
+    out, live = io.StringIO(), LiveView(GOAL)
+    plain = PlainView(GOAL, out)
+    for view in (plain, live):
+        for number, lease in enumerate(leases):
+            view.began(trial(number), lease, 3)
+    assert [line.split(": ")[0] for line in out.getvalue().splitlines()] == [
+        "[0/4] trial 0 begins on cuda:0",
+        "[0/4] trial 1 begins on cuda:0 beside 1",
+        "[0/4] trial 2 begins on cpu",
+    ]
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(live.render())
+    text = console.export_text()
+    assert "0 (cuda:0 beside 1)" in text
+    assert "1 (cuda:0 beside 1)" in text
+    assert "2 (cpu)" in text
 
 
 def test_live_view_shows_slots_the_best_and_the_time_left():

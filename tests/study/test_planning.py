@@ -2,8 +2,11 @@
 
 import pytest
 
+from runner.backends.shares import Device
 from runner.experiment import Experiment
 from runner.study import longest_trial, plan_lines
+from runner.study.packing import most_packed
+from runner.study.planning import _packed_here
 
 
 def made_plan(**changes):
@@ -21,6 +24,7 @@ def made_plan(**changes):
         "rungs": [],
         "wave": 1,
         "wave_without_results": 1,
+        "packed": 1,
         **changes,
     }
 
@@ -50,6 +54,57 @@ def test_plan_lines_hold_the_notes_that_a_search_begins_with():
 )
 def test_plan_lines_say_how_many_trials_are_asked_for_at_once(wave, free, line):
     assert line in plan_lines(made_plan(wave=wave, wave_without_results=free))
+
+
+def test_plan_lines_say_how_many_trials_may_share_a_gpu():
+    line = (
+        "packing: up to 3 trials at a time on a GPU, each where the memory that trials like it "
+        "were measured to need is free; the first runs alone"
+    )
+    assert line in plan_lines(made_plan(packed=3))
+    assert not any(line.startswith("packing") for line in plan_lines(made_plan()))
+
+
+@pytest.mark.parametrize(
+    ("asked", "gib", "packed"),
+    [
+        ({}, 40.0, 4),
+        ({"pack": 2}, 40.0, 2),
+        ({"pack": 1}, 40.0, 1),
+        ({"slots": 3}, 40.0, 3),
+        ({"devices": ["cuda:0"]}, 40.0, 4),
+        ({"devices": ["cpu"]}, 40.0, 1),
+        ({}, None, 1),
+    ],
+)
+def test_plan_packs_what_this_machine_can(monkeypatch, asked, gib, packed):
+    device = Device("cuda:0", "GPU-a", "GPU-a", 0.0, gib)
+    monkeypatch.setattr("runner.study.planning.cuda_devices", lambda: [device])
+    experiment = Experiment.from_resolved(
+        {
+            "name": "cats",
+            "data": {"source": "bundled", "name": "digits"},
+            "model": {"name": "resnet18"},
+            "search": asked,
+        }
+    )
+    assert _packed_here(experiment) == packed
+
+
+def test_plan_packs_nothing_without_a_gpu_nor_an_objective_of_ones_own(monkeypatch):
+    experiment = Experiment.from_resolved(
+        {
+            "name": "own",
+            "task": "custom",
+            "command": ["true"],
+            "search": {"metric": "accuracy", "direction": "maximize", "pack": 4},
+        }
+    )
+    assert most_packed(experiment) == 1
+    monkeypatch.setattr("runner.study.planning.cuda_devices", lambda: [])
+    digits = {"source": "bundled", "name": "digits"}
+    asked = {"name": "cats", "data": digits, "model": {"name": "resnet18"}}
+    assert _packed_here(Experiment.from_resolved(asked)) == 1
 
 
 @pytest.mark.parametrize(
