@@ -77,7 +77,7 @@ def test_set_inside_a_space_by_name_changes_a_copy_of_it(load: Load, minimal: st
          "slots, devices, max_steps, max_failures; did you mean 'trials'?"),
         ("serch.trials=5", "--set serch.trials=5: serch: unknown key; allowed here: name, "
          "description, seed, task, data, model, train, objective, command, evaluate, params, "
-         "search, reuse, tracking; did you mean 'search'?"),
+         "search, reuse, ray, tracking; did you mean 'search'?"),
         ("search.trials=x", "--set search.trials=x: search.trials: must be a whole number, at "
          "least 1, at most 1,000,000 (seen: 'x')"),
         ("name.first=x", "--set name.first=x: name: is a single value, so nothing can be set "
