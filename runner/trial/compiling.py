@@ -173,7 +173,7 @@ class TrainingPass:
         is_exact = self.numerics.dtype == torch.float32
         tolerances = _TOLERANCES_FLOAT32 if is_exact else _TOLERANCES_16_BITS
         for what, found, wanted, tolerance in zip(
-            ("outputs are", "a gradient is"),
+            ("outputs are", "gradient is"),
             self._seen(graph, batch),
             expected,
             tolerances,

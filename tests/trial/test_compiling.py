@@ -191,7 +191,7 @@ def test_failure_is_not_tried_again_at_every_batch(monkeypatch):
     ("wrong", "what"),
     [
         (lambda outputs: outputs * 1.01, "its outputs are"),
-        (lambda outputs: outputs.detach() + 2 * outputs - 2 * outputs.detach(), "its a gradient"),
+        (lambda outputs: outputs.detach() + 2 * outputs - 2 * outputs.detach(), "its gradient is"),
         (lambda outputs: outputs * float("nan"), "its outputs are nan"),
     ],
 )
