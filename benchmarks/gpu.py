@@ -1,6 +1,6 @@
 """Full fine-tuning on one GPU: images a second beside timm's loop, and several trials on it.
 
-    python -m benchmarks.gpu [--data FOLDER] [--models resnet18,...] [--batch-size 128] [--slots 4]
+    python -m benchmarks.gpu [--data FOLDER] [--models resnet18,...] [--batch-size 128] [--pack 4]
 
 Images a second while training, bfloat16, from random weights (weights do not change the speed):
 ours as one trial by the command line, and the loop of timm's train.py, as it is and with
@@ -9,7 +9,9 @@ photos are linked `--repeats` times, so that an epoch is long enough. Shown are 
 epochs after the first, and the first, which has decoding (ours) or compiling (theirs) in it. Ours
 decodes once and reads decoded pixels later; timm's loader decodes every image in every epoch.
 
-Trials an hour: a search of small trials, one at a time and `--slots` at a time on the one GPU.
+Trials an hour: a search of small trials, one at a time (search.pack: 1) and up to `--pack` at a
+time on the one GPU: the first alone, the others as far as its measured peak lets them. Shown are
+also how many others a trial had beside it, and the largest peak.
 
 Runs only where there is a GPU; `--anyway` tries the script out on a CPU, with figures that mean
 nothing.
@@ -21,7 +23,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from benchmarks.measuring import ROOT, Side, read_trials, run, seen_now
@@ -98,23 +100,36 @@ def print_rates(photos: Photos, options: argparse.Namespace, root: Path) -> None
             )
 
 
-def packed(photos: Photos, options: argparse.Namespace, slots: int, folder: Path) -> Side:
-    """A search of small trials, so many at a time on the one device."""
+def packed(photos: Photos, options: argparse.Namespace, pack: int, folder: Path) -> Side:
+    """A search of small trials, up to so many at a time on the one device."""
     space: dict[str, Any] = {"learning_rate": {"float": [1e-4, 1e-2], "log": True}}
     fixed = {"epochs": 3, "batch_size": 32, "precision": "bfloat16", "augmentation": "light"}
     request = Request(photos, space, fixed, options.trials)
-    device = "cpu" if options.anyway else "cuda:0"
-    return ours(f"{slots} at a time", request, folder, {"slots": slots, "devices": [device]})
+    place = {"slots": pack, "devices": ["cpu"]}
+    if not options.anyway:
+        place = {"pack": pack, "devices": ["cuda:0"]}
+    return ours(f"{pack} at a time", request, folder, place)
 
 
 def print_packing(photos: Photos, options: argparse.Namespace, root: Path) -> None:
     """The table of trials an hour."""
     network = untrained(photos, options.models.split(",")[0], options.size)
-    print("\n| trials on one GPU | trials | s | trials an hour |\n|---|---|---|---|")
-    for slots in (1, options.slots):
-        side = packed(network, options, slots, fresh(root / "packed"))
+    print("\n| trials on one GPU | trials | s | trials an hour | beside each | peak, GiB |")
+    print("|---|---|---|---|---|---|")
+    for pack in (1, options.pack):
+        side = packed(network, options, pack, fresh(root / "packed"))
         hourly = 3600 * len(side.trials) / side.seconds
-        print(f"| {side.name} | {len(side.trials)} | {side.seconds:.0f} | {hourly:.0f} |")
+        beside = mean(noted(side, "packed_beside"))
+        peak = max(noted(side, "peak_memory_gib"))
+        print(
+            f"| {side.name} | {len(side.trials)} | {side.seconds:.0f} | {hourly:.0f} "
+            f"| {beside:.1f} | {peak:.1f} |"
+        )
+
+
+def noted(side: Side, name: str) -> list[float]:
+    """A fact that the runs of a side have as a tag; 0 where one has not."""
+    return [float(trial.tags.get(f"runner.{name}", 0)) for trial in side.trials]
 
 
 def main() -> None:
@@ -132,7 +147,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=16, help="links of each training image")
     parser.add_argument("--trials", type=int, default=16, help="of the search of small trials")
-    parser.add_argument("--slots", type=int, default=4, help="trials at a time, packed")
+    parser.add_argument("--pack", type=int, default=4, help="trials at a time, packed")
     parser.add_argument("--limit", type=int, help="most images a class, to try the script out")
     parser.add_argument("--anyway", action="store_true", help="without a GPU, to try it out")
     options = parser.parse_args()
