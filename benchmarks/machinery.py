@@ -14,6 +14,7 @@ Ray Tune at its defaults starts a process a trial; it gets `--slow-trials`.
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,15 +86,33 @@ def seconds_of(name: str, trials: int, epochs: int, folder: Path) -> float:
     return ours_s(name.removeprefix("ours, "), trials, epochs, folder)
 
 
-def measure(name: str, sizes: list[int], options: argparse.Namespace, root: Path) -> str:
-    """One line of the table: medians over the rounds, both sizes in turn."""
-    low, high = sizes
-    seconds: dict[int, list[float]] = {low: [], high: []}
-    for _ in range(options.rounds):
-        for trials in sizes:
-            folder = fresh(root / "side")
-            seconds[trials].append(seconds_of(name, trials, options.epochs, folder))
-    few_s, many_s = median(seconds[low]), median(seconds[high])
+Seconds = dict[int, list[float]]
+
+
+def sizes_of(name: str, options: argparse.Namespace) -> list[int]:
+    """The two numbers of trials of a side."""
+    sizes: list[int] = options.slow_trials if name == "Ray Tune, defaults" else options.trials
+    return sizes
+
+
+def measure(names: Sequence[str], options: argparse.Namespace, root: Path) -> dict[str, Seconds]:
+    """Every side in turn, round after round: a machine that slows down does so for all."""
+    seen: dict[str, Seconds] = {
+        name: {trials: [] for trials in sizes_of(name, options)} for name in names
+    }
+    for number in range(options.rounds):
+        for name, seconds in seen.items():
+            for trials in seconds:
+                folder = fresh(root / "side")
+                seconds[trials].append(seconds_of(name, trials, options.epochs, folder))
+            print(f"round {number + 1}, {name}: {seconds}", file=sys.stderr, flush=True)
+    return seen
+
+
+def row(name: str, seconds: Seconds) -> str:
+    """One line of the table: medians over the rounds."""
+    (low, few), (high, many) = seconds.items()
+    few_s, many_s = median(few), median(many)
     each_s = (many_s - few_s) / (high - low)
     return (
         f"| {name} | {low}, {high} | {few_s:.1f}, {many_s:.1f} | {1000 * each_s:.1f} "
@@ -118,12 +137,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="sides whose name has this in it")
     options = parser.parse_args()
     print(f"{options.epochs} reports a trial; {seen_now()}\n")
-    print("| side | trials | s | ms for one more trial | s once |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as root:
-        for name in names:
-            if options.only in name:
-                sizes = options.slow_trials if name == "Ray Tune, defaults" else options.trials
-                print(measure(name, sizes, options, Path(root)), flush=True)
+        seen = measure([name for name in names if options.only in name], options, Path(root))
+    print("| side | trials | s | ms for one more trial | s once |\n|---|---|---|---|---|")
+    for name, seconds in seen.items():
+        print(row(name, seconds))
 
 
 if __name__ == "__main__":
