@@ -6,6 +6,7 @@ data; the names that work on tensors bring torch in when they are first used.
 
 from typing import TYPE_CHECKING, Any
 
+from runner.data.budget import Allowance, NoRoom, fit
 from runner.data.cache import (
     ABANDONED_S,
     FEATURES,
@@ -19,12 +20,24 @@ from runner.data.cache import (
     unfinished_entries,
 )
 from runner.data.cleaning import Cleaning, clean
+from runner.data.disk import (
+    POLL_S,
+    DiskRefused,
+    disk_errors,
+    does_lock,
+    lock_file,
+    locked,
+    sync_folder,
+    write_all,
+)
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Label, Labelled, Part, Source, Text, TextSource
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
+from runner.data.keeping import size_words
 from runner.data.opening import open_source
 from runner.data.pixels import load_pixels
 from runner.data.split import Split, make_split
+from runner.data.square_sets import KeptSquares, Squares, in_chunks
 from runner.data.squares import INTERPOLATIONS
 from runner.data.table_files import Table, decoded, read_table
 from runner.data.text_batches import length_batches
@@ -41,16 +54,22 @@ __all__ = [
     "AUGMENTATIONS",
     "FEATURES",
     "INTERPOLATIONS",
+    "POLL_S",
     "UNFINISHED",
+    "Allowance",
     "CacheEntry",
     "Cleaning",
     "DataSettingError",
+    "DiskRefused",
     "Example",
+    "KeptSquares",
     "Label",
     "Labelled",
+    "NoRoom",
     "Part",
     "Source",
     "Split",
+    "Squares",
     "Table",
     "Text",
     "TextSource",
@@ -62,10 +81,16 @@ __all__ = [
     "data_fingerprint",
     "decoded",
     "describe_change",
+    "disk_errors",
+    "does_lock",
     "entry_path",
     "eval_batch",
+    "fit",
+    "in_chunks",
     "length_batches",
     "load_pixels",
+    "lock_file",
+    "locked",
     "make_split",
     "manifest_of",
     "mark_used",
@@ -74,9 +99,12 @@ __all__ = [
     "random_draws",
     "read_table",
     "remove_entry",
+    "size_words",
+    "sync_folder",
     "tokenize_texts",
     "train_batch",
     "unfinished_entries",
+    "write_all",
 ]
 
 

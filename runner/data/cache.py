@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PIXELS = "pixels"
+TOKENS = "tokens"
 SCANS = "scans"
 FEATURES = "features"  # written by the room `reuse`
 UNFINISHED = ".tmp-"

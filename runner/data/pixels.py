@@ -1,26 +1,35 @@
 """The decoded store: every image of a part as one array, decoded once and kept on disk.
 
+Where there is no room for it, a small part is kept in memory and a large one is decoded again in
+every epoch; the squares are the same.
+
 Layout:
     cache/pixels/<key>.npy      uint8 [N, R, R, 3]; the key covers contents, order, resolution,
                                 interpolation and the versions of the decoder and of Pillow
 """
 
 import hashlib
+import io
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import PIL
 from numpy.lib import format as npy
 
-from runner.data.cache import PIXELS, entry_path, mark_used, whole_file
+from runner.data.budget import AUTO, Allowance, NoRoom
+from runner.data.cache import PIXELS, entry_path
 from runner.data.decoding import DECODER_VERSION
+from runner.data.disk import DiskRefused
 from runner.data.example import Source
-from runner.data.squares import centre_square
+from runner.data.keeping import IN_MEMORY, ON_DISK, SMALL_BYTES, why_not_kept
+from runner.data.prepared import PreparedSets, SetWriter
+from runner.data.square_sets import FreshSquares, KeptSquares, Squares, in_chunks
 
-_CHUNK = 256  # images decoded side by side before they are written
+# More than the header of an array of four dimensions takes.
+_HEADER_BYTES = 1024
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +42,9 @@ def load_pixels(
     interpolation: str,
     cache: Path | None,
     threads: int,
-) -> np.ndarray:
-    """The stored squares of these examples, in this order.
+    allowance: Allowance = AUTO,
+) -> Squares:
+    """The squares of these examples, in this order.
 
     Args:
         source: Gives the images.
@@ -43,54 +53,37 @@ def load_pixels(
         interpolation: bilinear, bicubic or nearest.
         cache: Folder of caches; None decodes into memory.
         threads: Threads that decode.
-    Returns:
-        uint8 [N, R, R, 3]; a read-only memory map of the cache where there is one.
+        allowance: What all prepared examples may take of the cache's disk.
     Raises:
         DataError: If a file changed or vanished since the source was opened.
-    Side effects: Writes one file under `cache/pixels/`, renamed into place when complete.
+    Side effects: Writes one file under `cache/pixels/`, renamed into place when complete; removes
+        prepared examples that were used least recently where they take more than they may.
     """
-    shape = (len(indices), resolution, resolution, 3)
-    chunks = _Chunks(source, indices, resolution, interpolation, threads)
+    fresh = FreshSquares(
+        source, indices, resolution=resolution, interpolation=interpolation, threads=threads
+    )
     if cache is None or not indices:
-        return _in_memory(chunks, shape)
-    key = _key(source, indices, resolution, interpolation)
-    path = entry_path(cache, PIXELS, key, ".npy")
-    stored = _stored(path, shape)
-    if stored is not None:
-        mark_used(path)
-        return stored
+        return _in_memory(fresh, IN_MEMORY)
+    path = entry_path(cache, PIXELS, _key(source, indices, resolution, interpolation), ".npy")
     try:
-        _write(path, chunks, shape)
-    except OSError as err:
-        log.warning("decoded images cannot be cached in %s (%s); kept in memory", path, err)
-        return _in_memory(chunks, shape)
-    written = _stored(path, shape)
-    return _in_memory(chunks, shape) if written is None else written
+        values = PreparedSets(cache, allowance).get(
+            path,
+            parse=partial(_parsed, shape=fresh.shape),
+            write=partial(_write, fresh),
+            needed_bytes=lambda: fresh.nbytes + _HEADER_BYTES,
+        )
+    except (NoRoom, DiskRefused) as error:
+        return _elsewhere(fresh, why_not_kept(error))
+    return KeptSquares(values, ON_DISK)
 
 
-class _Chunks:
-    """The squares of some examples, a chunk at a time."""
-
-    def __init__(
-        self,
-        source: Source,
-        indices: Sequence[int],
-        resolution: int,
-        interpolation: str,
-        threads: int,
-    ) -> None:
-        self._source, self._indices = source, indices
-        self._resolution, self._interpolation = resolution, interpolation
-        self._threads = threads
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        with ThreadPoolExecutor(max(1, self._threads)) as pool:
-            for start in range(0, len(self._indices), _CHUNK):
-                yield np.stack(list(pool.map(self._square, self._indices[start : start + _CHUNK])))
-
-    def _square(self, index: int) -> np.ndarray:
-        image = self._source.image(index, enough=self._resolution)
-        return centre_square(image, resolution=self._resolution, interpolation=self._interpolation)
+def _elsewhere(fresh: FreshSquares, why: str) -> Squares:
+    if fresh.nbytes <= SMALL_BYTES:
+        log.warning("decoded images are kept in memory: %s", why)
+        return _in_memory(fresh, f"{IN_MEMORY}: {why}")
+    log.warning("images are decoded in every epoch: %s", why)
+    fresh.kept = f"{fresh.kept}: {why}"
+    return fresh
 
 
 def _key(source: Source, indices: Sequence[int], resolution: int, interpolation: str) -> str:
@@ -103,35 +96,35 @@ def _key(source: Source, indices: Sequence[int], resolution: int, interpolation:
     return digest.hexdigest()[:40]
 
 
-def _stored(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The cached array; None where there is none, or one that is cut short or not ours."""
+def _parsed(content: np.ndarray, *, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The array in the bytes of a file; None where they are cut short or not ours."""
+    head = io.BytesIO(content[:_HEADER_BYTES].tobytes())
     try:
-        with path.open("rb") as file:
-            if npy.read_magic(file) != (1, 0):
-                return None
-            found, is_fortran, dtype = npy.read_array_header_1_0(file)
-            start = file.tell()
-        is_ours = found == shape and dtype == np.uint8 and not is_fortran
-        if not is_ours or path.stat().st_size != start + int(np.prod(shape)):
+        if npy.read_magic(head) != (1, 0):
             return None
-        return np.memmap(path, dtype=np.uint8, mode="r", offset=start, shape=shape)
-    except (OSError, ValueError):
+        found, is_fortran, dtype = npy.read_array_header_1_0(head)
+    except ValueError:
         return None
+    is_ours = found == shape and dtype == np.uint8 and not is_fortran
+    if not is_ours or len(content) != head.tell() + int(np.prod(shape)):
+        return None
+    return content[head.tell() :].reshape(shape)
 
 
-def _write(path: Path, chunks: _Chunks, shape: tuple[int, ...]) -> None:
-    """Decode into the cache; ordinary writes, so a full disk is an error and not a crash."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    with whole_file(path) as file:
-        npy.write_array_header_1_0(file, header)
-        for chunk in chunks:
-            file.write(chunk.tobytes())
+def _write(fresh: FreshSquares, file: SetWriter) -> None:
+    """Decode into a file."""
+    header = io.BytesIO()
+    described = {"descr": "|u1", "fortran_order": False, "shape": fresh.shape}
+    npy.write_array_header_1_0(header, described)
+    file.write(header.getvalue())
+    for chunk in in_chunks(fresh):
+        file.write(chunk.tobytes())
 
 
-def _in_memory(chunks: _Chunks, shape: tuple[int, ...]) -> np.ndarray:
-    pixels = np.empty(shape, dtype=np.uint8)
+def _in_memory(fresh: FreshSquares, kept: str) -> KeptSquares:
+    pixels = np.empty(fresh.shape, np.uint8)
     start = 0
-    for chunk in chunks:
+    for chunk in in_chunks(fresh):
         pixels[start : start + len(chunk)] = chunk
         start += len(chunk)
-    return pixels
+    return KeptSquares(pixels, kept)

@@ -12,14 +12,20 @@ Layout of the file, little-endian:
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 
 _MARK = b"RUNNTOKS"
 _VERSION = 1
 _END_BYTES = 4 * 8 + len(_MARK)
+
+
+class Writable(Protocol):
+    """What takes bytes, one piece after the other."""
+
+    def write(self, content: bytes, /) -> object:
+        """Add to the end."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,14 @@ class TokenTable:
     word_counts: np.ndarray | None = None
     words: np.ndarray | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (self.ids, self.sizes, self.word_counts, self.words)
+        return sum(array.nbytes for array in arrays if array is not None)
 
-def write_table(file: BinaryIO, chunks: Iterable[TokenTable]) -> None:
+
+def write_table(file: Writable, chunks: Iterable[TokenTable]) -> None:
     """Write the texts of some tables one after the other; ids leave memory at once."""
     sizes, counts, words = [np.zeros((0, 2), np.int32)], [], []
     for chunk in chunks:
@@ -61,21 +73,13 @@ def in_memory(chunks: Iterable[TokenTable]) -> TokenTable:
     """One table of some, in memory."""
     file = io.BytesIO()
     write_table(file, chunks)
-    table = _parsed(np.frombuffer(file.getbuffer(), np.uint8))
+    table = parse_table(np.frombuffer(file.getbuffer(), np.uint8))
     assert table is not None
     return table
 
 
-def read_table(path: Path) -> TokenTable | None:
-    """The table in a file, memory-mapped read-only; None if there is none, or not a whole one."""
-    try:
-        return _parsed(np.memmap(path, np.uint8, mode="r"))
-    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
-        return None
-
-
-def _parsed(content: np.ndarray) -> TokenTable | None:
-    """The arrays in the bytes of a file; None where they do not agree with one another."""
+def parse_table(content: np.ndarray) -> TokenTable | None:
+    """The arrays in the bytes of a file, not copied; None where they do not fit one another."""
     if len(content) < _END_BYTES or content[-len(_MARK) :].tobytes() != _MARK:
         return None
     end = content[-_END_BYTES : -len(_MARK)].view("<i8").tolist()

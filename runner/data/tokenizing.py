@@ -11,24 +11,29 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from runner.data.cache import entry_path, mark_used, whole_file
+from runner.data.budget import AUTO, Allowance, NoRoom
+from runner.data.cache import TOKENS, entry_path
 from runner.data.cleaning import Cleaning, clean
+from runner.data.disk import DiskRefused
 from runner.data.example import TextSource
-from runner.data.token_layout import Tokenizer, TokenLayout, layout_of
-from runner.data.token_table import TokenTable, in_memory, read_table, write_table
+from runner.data.keeping import IN_MEMORY, ON_DISK, why_not_kept
+from runner.data.prepared import PreparedSets
+from runner.data.token_layout import Tokenizer, layout_of
+from runner.data.token_table import TokenTable, in_memory, parse_table, write_table
 from runner.data.tokens import TokenStore
 from runner.errors import DataError
 from runner.experiment import LabelKind
 
-TOKENS = "tokens"
 _TOKENS_VERSION = 1  # raised when the same texts would give another file
 _CHUNK = 1000  # texts tokenised in one call, in as many threads as the library likes
+_ESTIMATED = 64  # texts that are tokenised to guess the size of all
 _COMPARED = 8  # texts whose tokens are compared with the tokenizer's own
 
 log = logging.getLogger(__name__)
@@ -73,6 +78,7 @@ def tokenize_texts(
     tokenizer_key: str,
     cleaning: Cleaning,
     cache: Path | None,
+    allowance: Allowance = AUTO,
 ) -> TokenStore:
     """The token store of these examples, in this order.
 
@@ -83,22 +89,55 @@ def tokenize_texts(
         tokenizer_key: Fingerprint of the tokenizer's files.
         cleaning: What is done to each text, or to each word, first.
         cache: Folder of caches; None tokenises into memory.
+        allowance: What all prepared examples may take of the cache's disk.
     Raises:
         DataError: If the tokenizer puts tokens together in a way that cannot be cut later.
-    Side effects: Writes one file under `cache/tokens/`, renamed into place when complete.
+    Side effects: Writes one file under `cache/tokens/`, renamed into place when complete; removes
+        prepared examples that were used least recently where they take more than they may.
     """
     texts = _Texts(source, indices, cleaning)
     layout = layout_of(tokenizer, is_pair=source.is_pair)
     if texts.has_words:
         _warn_of_lost_spaces(tokenizer)
-    if cache is None or not indices:
-        return _new_store(texts, tokenizer, layout, path=None)
-    path = entry_path(cache, TOKENS, _key(texts, tokenizer, tokenizer_key), ".tokens")
-    stored = read_table(path)
-    if stored is None or len(stored.sizes) != len(indices):
-        return _new_store(texts, tokenizer, layout, path=path)
-    mark_used(path)
-    return TokenStore(stored, layout)
+    key = _key(texts, tokenizer, tokenizer_key)
+    table, kept = _table(texts, tokenizer, key, cache, allowance)
+    store = TokenStore(table, layout, kept)
+    _refuse_other_tokens(store, texts, tokenizer)
+    return store
+
+
+def _table(
+    texts: _Texts, tokenizer: Tokenizer, key: str, cache: Path | None, allowance: Allowance
+) -> tuple[TokenTable, str]:
+    """The tokens of all texts, and where they are kept."""
+    if cache is None or not texts.indices:
+        return in_memory(_chunks(texts, tokenizer)), IN_MEMORY
+    try:
+        table = PreparedSets(cache, allowance).get(
+            entry_path(cache, TOKENS, key, ".tokens"),
+            parse=partial(_parsed, count=len(texts.indices)),
+            write=lambda file: write_table(file, _chunks(texts, tokenizer)),
+            needed_bytes=partial(_expected_bytes, texts, tokenizer),
+        )
+    except (NoRoom, DiskRefused) as error:
+        why = why_not_kept(error)
+        log.warning("tokens are kept in memory: %s", why)
+        return in_memory(_chunks(texts, tokenizer)), f"{IN_MEMORY}: {why}"
+    return table, ON_DISK
+
+
+def _parsed(content: np.ndarray, *, count: int) -> TokenTable | None:
+    table = parse_table(content)
+    return table if table is not None and len(table.sizes) == count else None
+
+
+def _expected_bytes(texts: _Texts, tokenizer: Tokenizer) -> int:
+    """About what the table of all texts takes, going by some of them."""
+    count = len(texts.indices)
+    step = max(1, count // _ESTIMATED)
+    some = replace(texts, indices=texts.indices[::step])
+    size = in_memory(_chunks(some, tokenizer)).nbytes
+    return size * count // len(some.indices)
 
 
 def _key(texts: _Texts, tokenizer: Tokenizer, tokenizer_key: str) -> str:
@@ -111,23 +150,6 @@ def _key(texts: _Texts, tokenizer: Tokenizer, tokenizer_key: str) -> str:
     for index in texts.indices:
         digest.update(texts.source.examples[index].digest.encode())
     return digest.hexdigest()[:40]
-
-
-def _new_store(
-    texts: _Texts, tokenizer: Tokenizer, layout: TokenLayout, *, path: Path | None
-) -> TokenStore:
-    """Tokenise now, into a file if there is a path and the disk takes it."""
-    table = None
-    if path is not None:
-        try:
-            with whole_file(path) as file:
-                write_table(file, _chunks(texts, tokenizer))
-            table = read_table(path)
-        except OSError as err:
-            log.warning("tokens cannot be cached in %s (%s); kept in memory", path, err)
-    store = TokenStore(table or in_memory(_chunks(texts, tokenizer)), layout)
-    _refuse_other_tokens(store, texts, tokenizer)
-    return store
 
 
 def _chunks(texts: _Texts, tokenizer: Tokenizer) -> Iterator[TokenTable]:

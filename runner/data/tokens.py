@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from runner.data.keeping import IN_MEMORY
 from runner.data.text_batches import kept_sizes
 from runner.data.token_layout import TokenLayout
 from runner.data.token_table import TokenTable
@@ -21,10 +22,11 @@ class TokenStore:
         lengths: Tokens of each text with its special tokens, before anything is cut, int32 [N].
         special_count: Special tokens that each text gets.
         word_counts: Words of each text, int32 [N]; None where the texts are not lists of words.
+        kept: Where the tokens are kept, for people.
     """
 
-    def __init__(self, table: TokenTable, layout: TokenLayout) -> None:
-        self._table, self._layout = table, layout
+    def __init__(self, table: TokenTable, layout: TokenLayout, kept: str = IN_MEMORY) -> None:
+        self._table, self._layout, self.kept = table, layout, kept
         self.special_count = layout.special_count
         self.lengths = (table.sizes.sum(axis=1) + layout.special_count).astype(np.int32)
         self.word_counts = table.word_counts
@@ -34,6 +36,11 @@ class TokenStore:
     def __len__(self) -> int:
         """How many texts there are."""
         return len(self.lengths)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tokens."""
+        return self._table.nbytes
 
     def longer_than(self, max_length: int) -> int:
         """How many texts would lose tokens at this length."""

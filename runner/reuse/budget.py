@@ -7,12 +7,15 @@ from runner.data import (
     ABANDONED_S,
     UNFINISHED,
     CacheEntry,
+    NoRoom,
     cache_entries,
+    does_lock,
+    fit,
+    lock_file,
     remove_entry,
     unfinished_entries,
 )
 from runner.reuse.boot import boot_name, machine_name
-from runner.reuse.disk import does_lock, lock_file
 from runner.reuse.errors import TooLarge
 
 # In a folder of unfinished sets: locked, shared, by everybody who works on them.
@@ -46,15 +49,15 @@ def make_room(store: Path, *, new_bytes: int, limit_bytes: int) -> None:
             busy_bytes += entry.bytes
         else:
             idle.append(entry)
-    room = limit_bytes - busy_bytes - new_bytes
-    if room < 0 and new_bytes > 0:
-        raise TooLarge(new_bytes, max(0, limit_bytes - busy_bytes))
-    used = sum(entry.bytes for entry in idle)
-    for entry in sorted(idle, key=lambda entry: (entry.last_used, entry.path)):
-        if used <= room:
-            break
-        remove_entry(entry)
-        used -= entry.bytes
+    try:
+        fit(idle, _does_remove, room_bytes=limit_bytes - busy_bytes, new_bytes=new_bytes)
+    except NoRoom as error:
+        raise TooLarge(error.needed_bytes, error.limit_bytes) from None
+
+
+def _does_remove(entry: CacheEntry) -> bool:
+    remove_entry(entry)
+    return True
 
 
 def _is_worthless(entry: CacheEntry) -> bool:

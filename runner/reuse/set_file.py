@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.data import DiskRefused, disk_errors, does_lock, write_all
 from runner.reuse.chunks import Extent
-from runner.reuse.disk import DiskRefused, disk_errors, does_lock, write_all
 from runner.reuse.features import IN_MEMORY_BYTES, DenseFeatures, Features, RaggedFeatures
 from runner.reuse.rows import Block, RowSpec
 

@@ -14,10 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from runner.data import FEATURES, entry_path, mark_used
+from runner.data import FEATURES, DiskRefused, entry_path, mark_used
 from runner.reuse.budget import working_folder
 from runner.reuse.chunks import CHUNK_ROWS, Extent
-from runner.reuse.disk import DiskRefused
 from runner.reuse.errors import TooLarge
 from runner.reuse.features import Features
 from runner.reuse.in_memory import make_in_memory

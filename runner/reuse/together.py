@@ -2,7 +2,7 @@
 
 import time
 
-from runner.reuse.disk import POLL_S
+from runner.data import POLL_S
 from runner.reuse.features import Features
 from runner.reuse.order import Order
 from runner.reuse.workplace import Workplace

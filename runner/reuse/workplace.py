@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.data import DiskRefused, disk_errors, does_lock, lock_file, locked, sync_folder
 from runner.reuse.budget import LOCK_SUFFIX, MEMBERS, make_room
 from runner.reuse.chunks import Extent
-from runner.reuse.disk import DiskRefused, disk_errors, does_lock, lock_file, locked, sync_folder
 from runner.reuse.features import Features
 from runner.reuse.order import Order
 from runner.reuse.rows import Block

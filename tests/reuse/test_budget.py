@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.data.disk import does_lock, lock_file
 from runner.reuse.boot import machine_name
 from runner.reuse.budget import MEMBERS, make_room, working_folder
-from runner.reuse.disk import does_lock, lock_file
 from runner.reuse.errors import TooLarge
 
 SIZE = 1000

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from runner.data.disk import DiskRefused
 from runner.reuse import set_file
 from runner.reuse.chunks import Extent
-from runner.reuse.disk import DiskRefused
 from runner.reuse.features import Features
 from runner.reuse.rows import as_block
 from runner.reuse.set_file import SetFile, read_set, set_bytes

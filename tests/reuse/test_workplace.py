@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from runner.data.disk import DiskRefused
 from runner.reuse.budget import working_folder
 from runner.reuse.chunks import Extent
-from runner.reuse.disk import DiskRefused
 from runner.reuse.errors import TooLarge
 from runner.reuse.order import Order
 from runner.reuse.workplace import Workplace

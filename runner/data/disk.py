@@ -56,7 +56,8 @@ def lock_file(path: Path) -> Iterator[int]:
     try:
         yield file
     finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):  # of a disk without locks
+            fcntl.flock(file, fcntl.LOCK_UN)
         os.close(file)
 
 

@@ -7,7 +7,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from runner.reuse.disk import DiskRefused, disk_errors, does_lock, lock_file, locked, write_all
+from runner.data.disk import DiskRefused, disk_errors, does_lock, lock_file, locked, write_all
 
 
 def test_lock_is_held_by_one_and_free_after_its_block(tmp_path):
