@@ -60,14 +60,14 @@ class FineTune:
         if len(left) > 1:
             from runner.trial.fused import train_heads
 
-            reset_process(lease)
             with out_of_memory_beside_others(job.is_packed):
+                reset_process(lease)
                 left = train_heads(self.bench(lease), left, lease, channel)
         for spec in left:
-            reset_process(lease)
             Path(spec.folder).mkdir(parents=True, exist_ok=True)
             try:
                 with out_of_memory_beside_others(job.is_packed):
+                    reset_process(lease)
                     ending = fine_tune(self.bench(lease), spec, lease, channel)
             except Exception as error:
                 if len(job.trials) == 1:

@@ -127,6 +127,15 @@ def test_place_without_a_measured_peak_is_alone_and_nothing_is_beside_it() -> No
     assert not rule.is_open(second)
 
 
+def test_place_beside_a_job_that_has_the_device_to_itself_is_nowhere() -> None:
+    rule = packing(ended(8, 1.0))
+    for gib in (20.0, None):
+        first, second = shares(2, gib=gib, device=f"GPU-{gib}")
+        rule.begin(first, ALONE)
+        assert rule.place(second, [waiting(8.0)]) is None
+        assert not rule.is_open(second)
+
+
 def test_place_beside_others_as_long_as_the_expected_peaks_and_processes_fit() -> None:
     rule = packing(ended(8, 6.0), ended(2, 1.0))
     # Of 20 GiB: 6 + 6 and two processes, then 6 more and three processes are too much.
@@ -493,6 +502,31 @@ def test_worker_that_dies_beside_others_counts_and_its_trial_runs_alone(
         assert not again.is_packed
         lose(opened, again.trials[0].key, Outcome.LOST)
         assert opened.outcomes[2] == "lost", "twice is too often"
+
+
+def test_trial_that_ran_out_beside_others_may_lose_a_worker_like_any_other(
+    searching: Searching,
+) -> None:
+    with searching(SPACE, trials=9, waves=rules()) as opened:
+        leases = shares(2)
+        first, second = packed_pair(opened, leases)
+        lose(opened, second, Outcome.OUT_OF_MEMORY)
+        opened.end(first, Outcome.COMPLETE, 0.5)
+        lose(opened, take(opened, leases[1], leases[0]).trials[0].key, Outcome.LOST)
+        assert opened.outcomes[2] == "waiting (lost)"
+        assert take(opened, leases[0]).trials[0].key == Attempt(2, 2)
+
+
+def test_packed_out_of_memory_leaves_less_room_for_the_next(searching: Searching) -> None:
+    with searching(SPACE, trials=9, waves=rules()) as opened:
+        # 3 and 3 GiB and two processes just fit.
+        leases = shares(2, gib=8.0)
+        first, second = packed_pair(opened, leases)
+        lose(opened, second, Outcome.OUT_OF_MEMORY)
+        opened.end(first, Outcome.COMPLETE, 0.5)
+        opened.end(take(opened, leases[1], leases[0]).trials[0].key, Outcome.COMPLETE, 0.5)
+        assert take(opened, leases[0]).is_packed
+        assert opened.feed.next(leases[1]) is NoJob.WAIT
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.errors import TrialFailed
+from runner.errors import TrialFailed, TrialOutOfMemory
 from runner.experiment import Experiment, Store
 from runner.trial.custom.ending import ending_of, notes_of
 from runner.trial.custom.folders import TrialFolders
@@ -77,9 +77,11 @@ class CustomFunction:
         )
         try:
             ending = self._attempt(trial, history, line, lease)
-        except Exception:
-            # A failure is for good; a process that is told to exit may go on from here.
-            folders.end(Outcome.FAILED)
+        except Exception as error:
+            # A failure is for good; a process that is told to exit may go on from here, and one
+            # that is out of memory beside others is run again.
+            is_again = spec.is_packed and isinstance(error, TrialOutOfMemory)
+            folders.end(Outcome.PAUSED if is_again else Outcome.FAILED)
             raise
         folders.end(ending.outcome)
         return ending
@@ -95,8 +97,8 @@ class CustomFunction:
         """Call the user's function to its end; gives more to say of a trial that left."""
         assert self.experiment.objective is not None
         function = load_function(self.experiment.objective, self._modules)
-        reset_process(lease, trial.seed)
         try:
+            reset_process(lease, trial.seed)
             with beside(Reference.of(self.experiment.objective).file.parent):
                 returned = function(trial)
         except StopTrial:

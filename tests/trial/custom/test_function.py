@@ -4,11 +4,12 @@ import json
 import math
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runner.trial import Decision, Outcome
+from runner.trial import Decision, Job, Outcome, run_job
 from tests.trial.custom.conftest import Answering, Bench
 
 
@@ -223,6 +224,24 @@ def test_memory_that_runs_out_is_an_outcome_of_its_own(
     ending = bench.run(objective).ending
     assert ending.outcome is Outcome.OUT_OF_MEMORY
     assert ending.reason == f"out of memory in the objective{said}"
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_memory_that_runs_out_beside_others_leaves_the_checkpoint_for_the_next_attempt(
+    bench: Bench, is_packed: bool
+) -> None:
+    objective = bench.function(
+        """
+        def objective(trial):
+            with trial.checkpoint() as folder:
+                (folder / "state").write_text("1")
+            raise MemoryError
+        """
+    )
+    spec, channel = replace(bench.spec(), is_packed=is_packed), Answering()
+    run_job(objective, Job((spec,)), bench.lease, channel)
+    assert channel.ending.outcome is Outcome.OUT_OF_MEMORY
+    assert (bench.trial / "checkpoint" / "files" / "state").exists() == is_packed
 
 
 @pytest.mark.parametrize(
