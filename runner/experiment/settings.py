@@ -226,6 +226,12 @@ class ReuseSettings(BaseModel):
         description="Largest size of all such features on this machine's disk, in GiB; the least "
         "recently used go first.",
     )
+    data_gib: Annotated[float, Field(ge=0, le=1_000_000)] | Literal["auto"] = Field(
+        "auto",
+        description="Largest size of all decoded images and tokens on this machine's disk, in "
+        "GiB; the least recently used go first. Images that do not fit are decoded again in every "
+        "epoch; `auto`: a fifth of the disk, and never its last 4 GiB.",
+    )
     fuse: int = Field(
         64,
         ge=1,

@@ -136,6 +136,12 @@ class Bench:
         """The validation part."""
         return self._part(self.split.validation)
 
+    @property
+    def kept(self) -> str:
+        """Where the examples that trials use are kept, for people."""
+        train, validation = self.train.inputs.kept, self.validation.inputs.kept
+        return train if train == validation else f"training: {train}; validation: {validation}"
+
     @cached_property
     def features(self) -> reuse.FeatureStore:
         """Outputs of frozen layers, shared by the workers of this machine."""

@@ -115,6 +115,16 @@ class FeatureInputs:
         """See `Inputs.lengths`: batches are the same as without features."""
         return self.plain.lengths
 
+    @property
+    def kept(self) -> str:
+        """Of the examples that the features were made from; see `Inputs.kept`."""
+        return self.plain.kept
+
+    @property
+    def nbytes(self) -> int:
+        """See `Inputs.nbytes`."""
+        return self.plain.nbytes
+
     def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
         """The features of the epoch's view; see `Inputs.train_batch`."""
         view = self.views[moment.epoch % len(self.views)]

@@ -73,6 +73,7 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
     training = running.pop()
     notes = {
         **computing_notes(training.built, training.numerics, training.route),
+        "examples": bench.kept,
         "compiled": training.training_pass.note(training.state),
     }
     pieces = -(-recipe.batch_size // training.micro_batch)

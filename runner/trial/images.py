@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from runner import data, models
 from runner.experiment import Experiment, ImageDataSettings, Recipe
+from runner.trial.allowance import allowance_of
 from runner.trial.findings import finding_of
 from runner.trial.job import Finding
 from runner.trial.memory import Residency
@@ -29,26 +30,37 @@ class ImageInputs:
     """One part of the split as stored squares.
 
     Attributes:
-        pixels: Squares of the stored resolution, shape [N, R, R, 3], uint8, memory-mapped.
+        pixels: Squares of the stored resolution, shape [N, R, R, 3], uint8.
         transform: From stored squares to the model's input.
         flip: Whether augmentation may mirror images.
         seed: The experiment's; decides fixed views.
         residency: Whether all squares stay on the device.
     """
 
-    pixels: np.ndarray
+    pixels: data.Squares
     transform: data.Transform
     flip: bool
     seed: int
     residency: Residency = field(default_factory=Residency)
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return self.pixels.shape[0]
 
     @property
     def lengths(self) -> np.ndarray | None:
         """None: every image costs the same."""
         return None
+
+    @property
+    def kept(self) -> str:
+        """See `Inputs.kept`."""
+        is_resident = any(squares is not None for squares in self._on_device.values())
+        return "kept on the device" if is_resident else self.pixels.kept
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the squares."""
+        return self.pixels.nbytes
 
     def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
         """Augmented, normalised images [B, 3, S, S] float32; see `Inputs.train_batch`."""
@@ -73,17 +85,24 @@ class ImageInputs:
         resident = self._resident(device)
         if resident is not None:
             return resident[chosen.to(device, non_blocking=True)]
-        squares = torch.from_numpy(np.take(self.pixels, chosen.numpy(), axis=0))
+        squares = torch.from_numpy(self.pixels.take(chosen.numpy()))
         if device.type == "cuda":
             squares = squares.pin_memory()
         return squares.to(device, non_blocking=True)
 
     def _resident(self, device: torch.device) -> Tensor | None:
         if device not in self._on_device:
-            fits = self.residency.take(self.pixels.nbytes, device)
-            everything = torch.from_numpy(np.array(self.pixels)).to(device) if fits else None
-            self._on_device[device] = everything
+            fits = self.residency.take(self.nbytes, device)
+            self._on_device[device] = self._everything(device) if fits else None
         return self._on_device[device]
+
+    def _everything(self, device: torch.device) -> Tensor:
+        everything = torch.empty(self.pixels.shape, dtype=torch.uint8, device=device)
+        start = 0
+        for chunk in data.in_chunks(self.pixels):
+            everything[start : start + len(chunk)] = torch.from_numpy(chunk)
+            start += len(chunk)
+        return everything
 
     def release(self) -> None:
         """No device keeps them any more; see `Inputs.release`."""
@@ -198,6 +217,7 @@ class ImageModality:
             interpolation=self.transform.interpolation,
             cache=self.cache,
             threads=self.threads,
+            allowance=allowance_of(self.experiment),
         )
         return ImageInputs(pixels, self.transform, self.flip, self.experiment.seed, self.residency)
 

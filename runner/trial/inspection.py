@@ -10,6 +10,7 @@ import torch
 from runner import data, models
 from runner.errors import DataError, RunnerError, WeightsUnavailable
 from runner.experiment import Experiment, IntParameter
+from runner.trial.allowance import allowance_of
 from runner.trial.bench import Bench
 from runner.trial.compiling import compiler_problem
 from runner.trial.findings import finding_of
@@ -63,7 +64,11 @@ def inspect_experiment(bench: Bench, lease: Lease) -> Facts:
         details={
             **details,
             "layer_groups": groups.count,
-            "lines": [*_lines(details, groups), *_sharing(bench, lease, findings)],
+            "lines": [
+                *_lines(details, groups),
+                _prepared(bench),
+                *_sharing(bench, lease, findings),
+            ],
         },
     )
 
@@ -119,6 +124,16 @@ def _lines(details: dict[str, Any], groups: models.LayerGroups) -> list[str]:
         f"data: {details['source']}: {details['summary'].partition('; ')[0]}{size}",
         f"model: {details['cards']['model']} ({details['weights']}), {groups.count} layer groups",
     ]
+
+
+def _prepared(bench: Bench) -> str:
+    """Where the examples of trials are kept, and what they take there."""
+    size = bench.train.inputs.nbytes + bench.validation.inputs.nbytes
+    limit = allowance_of(bench.experiment).limit_bytes(bench.store.cache)
+    return (
+        f"examples: {data.size_words(size)} when prepared, {bench.kept}; those of all studies may "
+        f"take {data.size_words(limit)} of this disk"
+    )
 
 
 def _sharing(bench: Bench, lease: Lease, findings: list[Finding]) -> Iterator[str]:

@@ -45,6 +45,16 @@ class Inputs(Protocol):
         """What each example costs, shape [N] int32 (tokens); None where all cost the same."""
         ...
 
+    @property
+    def kept(self) -> str:
+        """Where the prepared examples are kept, or how else they are come by; for people."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """What they take there, or would take."""
+        ...
+
     def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: "Moment") -> Batch:
         """A training batch, randomly changed as the recipe asks.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from runner import data, models
 from runner.experiment import Experiment, LabelKind, Modality, Recipe, TextDataSettings
+from runner.trial.allowance import allowance_of
 from runner.trial.findings import finding_of
 from runner.trial.job import Finding
 from runner.trial.modality import Batch, Moment
@@ -45,6 +46,16 @@ class TextInputs:
         if self.limit is not None:
             lengths = np.minimum(lengths, self.limit)
         return lengths
+
+    @property
+    def kept(self) -> str:
+        """See `Inputs.kept`."""
+        return self.store.kept
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tokens."""
+        return self.store.nbytes
 
     def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
         """Padded tokens; texts are not changed at random."""
@@ -156,6 +167,7 @@ class TextModality:
             tokenizer_key=models.tokenizer_key(self.tokenizer),
             cleaning=data.Cleaning(asked.lower, asked.unicode, asked.whitespace),
             cache=self.cache,
+            allowance=allowance_of(self.experiment),
         )
         self._counted.append(store)
         return TextInputs(store, int(self.tokenizer.pad_token_id), self.limit)

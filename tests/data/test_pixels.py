@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runner.data import pixels
+from runner.data.budget import Allowance
 from runner.data.example import Example, Source
 from runner.data.pixels import load_pixels
+from runner.data.square_sets import FreshSquares, Squares, in_chunks
 from runner.data.transform import centre_square
 
 
@@ -26,9 +29,13 @@ class Album:
         random = np.random.default_rng(index)
         return Image.fromarray(random.integers(0, 256, (20, 30, 3), dtype=np.uint8))
 
-    def load(self, indices, cache: Path | None, **changes) -> np.ndarray:
+    def open(self, indices, cache: Path | None, **changes) -> Squares:
         options = {"resolution": 16, "interpolation": "bilinear", "threads": 2, **changes}
         return load_pixels(self.source, indices, cache=cache, **options)
+
+    def load(self, indices, cache: Path | None, **changes) -> np.ndarray:
+        """All of them, in their order."""
+        return self.open(indices, cache, **changes).take(np.arange(len(indices)))
 
 
 @pytest.fixture
@@ -145,10 +152,61 @@ def test_writers_side_by_side_are_both_fine(tmp_path):
 def test_cache_that_cannot_be_written_keeps_pixels_in_memory(album, tmp_path, caplog):
     (tmp_path / "cache").write_text("a file where the folder should be")
 
-    pixels = album.load([0, 1], tmp_path / "cache")
+    squares = album.open([0, 1], tmp_path / "cache")
 
-    assert pixels.shape == (2, 16, 16, 3)
+    assert squares.take(np.arange(2)).shape == (2, 16, 16, 3)
+    assert squares.kept.startswith("kept in memory: the disk refused (")
     assert "kept in memory" in caplog.text
+
+
+NOTHING = Allowance(0)
+
+
+def test_small_part_without_room_on_disk_is_kept_in_memory(album, tmp_path):
+    squares = album.open([3, 1], tmp_path, allowance=NOTHING)
+    album.decoded.clear()
+
+    squares.take(np.array([0, 1]))
+
+    assert album.decoded == []
+    assert squares.kept == (
+        "kept in memory: 2.5 KiB do not fit into the 0 KiB that reuse.data_gib leaves"
+    )
+    assert list(tmp_path.glob("*/*")) == []
+
+
+@pytest.fixture
+def nothing_is_small(monkeypatch) -> None:
+    monkeypatch.setattr(pixels, "SMALL_BYTES", 0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_part_without_room_is_decoded_each_time(album, tmp_path, nothing_is_small, threads):
+    stored = album.open([4, 0, 2, 5], tmp_path / "roomy")
+    fresh = album.open([4, 0, 2, 5], tmp_path / "full", allowance=NOTHING, threads=threads)
+    album.decoded.clear()
+
+    for _ in range(2):
+        asked = np.array([3, 1, 1])
+        assert np.array_equal(fresh.take(asked), stored.take(asked))
+
+    assert sorted(album.decoded) == [0, 0, 0, 0, 5, 5]
+    assert fresh.kept.startswith("decoded in every epoch: 4 KiB do not fit into the 0 KiB")
+    assert (fresh.shape, fresh.nbytes) == (stored.shape, stored.nbytes)
+    assert [len(chunk) for chunk in in_chunks(fresh)] == [4]
+
+
+def test_part_is_kept_once_others_leave_room(album, tmp_path, nothing_is_small):
+    room = Allowance(6 * 16 * 16 * 3 / 2**30)
+    first = album.open([0, 1, 2], tmp_path, allowance=room)
+    second = album.open([3, 4], tmp_path, allowance=room)
+    assert (first.kept, isinstance(second, FreshSquares)) == ("kept on disk", True)
+
+    del first
+    again = album.open([3, 4], tmp_path, allowance=room)
+
+    assert again.kept == "kept on disk"
+    assert entry(tmp_path).suffix == ".npy"
 
 
 def test_no_examples_give_an_empty_array(album, tmp_path):

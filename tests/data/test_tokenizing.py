@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from runner.data import tokenizing
+from runner.data.budget import Allowance
 from runner.data.cleaning import Cleaning
 from runner.data.tokenizing import tokenize_texts
 from runner.data.tokens import TokenStore
@@ -78,8 +79,25 @@ def test_tokens_of_the_cache_are_mapped_read_only(tokenized):
     table = tokenized(random_source("words"))._table
 
     for array in (table.ids, table.sizes, table.word_counts, table.words):
-        assert isinstance(array, np.memmap)
         assert not array.flags.writeable
+        assert not array.flags.owndata
+
+
+def test_tokens_without_room_on_disk_are_kept_in_memory(tokenizer, tmp_path):
+    source = random_source("words")
+    asked = {"tokenizer": tokenizer, "tokenizer_key": "tiny", "cleaning": PLAIN}
+    indices = range(len(source.examples))
+
+    full = tokenize_texts(
+        source, indices, cache=tmp_path / "full", allowance=Allowance(0), **asked
+    )
+    roomy = tokenize_texts(source, indices, cache=tmp_path / "roomy", **asked)
+
+    assert_equal(full, roomy)
+    assert roomy.kept == "kept on disk"
+    assert full.kept.startswith("kept in memory: ")
+    assert "do not fit into the 0 KiB that reuse.data_gib leaves" in full.kept
+    assert list((tmp_path / "full").glob("*/*")) == []
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -193,8 +211,7 @@ def test_disk_that_refuses_keeps_tokens_in_memory(tokenized, tokenizer, tmp_path
     store = tokenized(text_source(["fox dog"]))
 
     assert store.lengths.tolist() == [4]
-    assert "tokens cannot be cached in" in caplog.text
-    assert "kept in memory" in caplog.text
+    assert "tokens are kept in memory: the disk refused (" in caplog.text
 
 
 class _ForgetsItsEnd:
@@ -239,6 +256,16 @@ def test_tokenizer_that_loses_the_spaces_between_words_is_told_of(tokenized, tmp
     assert "does not see the spaces between words" in caplog.text
     assert "load it with add_prefix_space=True" in caplog.text
     assert len(entries(tmp_path)) == 2  # the option it was loaded with is part of the key
+
+
+def test_size_that_is_expected_is_near_what_texts_take(tokenized, tmp_path):
+    counts = np.random.default_rng(0).integers(0, 60, 3000)
+    source = text_source(["fox " * count for count in counts])
+    texts = tokenizing._Texts(source, range(3000), PLAIN)
+
+    expected = tokenizing._expected_bytes(texts, tiny_tokenizer(tmp_path / "bert"))
+
+    assert expected == pytest.approx(tokenized(source).nbytes, rel=0.2)
 
 
 _PROGRAM = """
@@ -287,10 +314,9 @@ def test_killed_while_tokenising_the_next_one_starts_afresh(tmp_path):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    left = entries(tmp_path)
-    assert [path.suffix for path in left] != [".tokens"]
+    assert [path.name.startswith(".tmp-") for path in entries(tmp_path)] == [True]
 
     told = _start(tmp_path / "bert", tmp_path / "cache", count).communicate()[0].split()
 
     assert int(told[1]) == sum(number % 50 + 3 for number in range(count))
-    assert [path.suffix for path in entries(tmp_path) if path not in left] == [".tokens"]
+    assert [path.name.startswith(".tmp-") for path in entries(tmp_path)] == [False]

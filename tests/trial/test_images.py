@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def inputs() -> ImageInputs:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 10, 10, 3), dtype=np.uint8)
-    return ImageInputs(pixels, PLAIN, flip=True, seed=3)
+    return ImageInputs(data.KeptSquares(pixels, "kept in memory"), PLAIN, flip=True, seed=3)
 
 
 def batch_of(inputs: ImageInputs, chosen: list[int], recipe: Recipe, *, epoch: int, seed: int):

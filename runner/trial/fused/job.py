@@ -53,6 +53,7 @@ def train_heads(
     logger.info("training %d heads together, by %s", len(together), route.note)
     notes = {
         **computing_notes(company.built, company.numerics, route),
+        "examples": bench.kept,
         "trained_together": len(together),
         "compiled": "no: heads are trained together",
     }
