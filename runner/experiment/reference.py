@@ -67,6 +67,8 @@ def _parts() -> Iterator[tuple[str, str, Schema]]:
     yield "model", "model.", definitions["ModelSettings"]
     yield "train", "train.", definitions["Recipe"]
     yield "search", "search.", definitions["SearchSettings"]
+    yield "reuse", "reuse.", definitions["ReuseSettings"]
+    yield "ray", "ray.", definitions["RaySettings"]
     yield "tracking", "tracking.", definitions["TrackingSettings"]
 
 

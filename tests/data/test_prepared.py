@@ -289,7 +289,9 @@ def preparers(cache: Path, *asked: tuple[str, dict]) -> Iterator[list[Preparer]]
     finally:
         for each in started:
             each.process.kill()
-            each.process.communicate()
+            each.process.wait()
+            for pipe in (each.process.stdin, each.process.stdout):
+                pipe.close()
 
 
 @pytest.mark.slow
@@ -364,8 +366,7 @@ def test_many_processes_with_little_room_end_with_whole_sets_within_it(tmp_path)
         for number, each in enumerate(started):
             if number % 4 != 3:
                 each.process.stdin.close()
-                each.process.stdin = None
-                rest, _ = each.process.communicate()
+                rest = each.process.stdout.read()
                 name = asked[number][0]
                 assert "no room" in rest or f"has {digest(name)}" in rest
 

@@ -8,8 +8,10 @@ from runner.experiment import Recipe, load_experiment
 from runner.experiment.document import parse_text
 from runner.experiment.grammar import read_space
 from runner.experiment.keys import keys_of
+from runner.experiment.json_schema import published_schema
 from runner.experiment.reference import main, reference_text, schema_text
 from runner.experiment.reference_text import GRAMMAR, INTRODUCTION
+from runner.experiment.wording import resolve
 
 DOCS = Path(__file__).parents[2] / "docs"
 AGAIN = "run python -m runner.experiment.reference"
@@ -43,6 +45,13 @@ def test_reference_has_a_row_for_every_key_of_the_recipe() -> None:
     assert "| `seed` | a whole number, at least 0, at most 4,294,967,295 | `0` | no |" in text
     assert "| `trials` | a whole number, at least 1, at most 1,000,000 | `20` | yes |" in text
     assert "| `max_unreadable` | a number, at least 0, at most 1 | `0.01` | yes |" in text
+
+
+@pytest.mark.parametrize("section", ["model", "train", "search", "reuse", "ray", "tracking"])
+def test_reference_has_every_section_with_all_its_keys(section: str) -> None:
+    part = resolve(published_schema()["properties"][section], published_schema()["$defs"])
+    told = reference_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+    assert [key for key in part["properties"] if f"| `{key}` |" not in told] == []
 
 
 def test_examples_in_the_reference_are_valid(tmp_path: Path) -> None:
