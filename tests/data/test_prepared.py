@@ -67,7 +67,11 @@ def test_set_is_made_once_and_mapped_read_only(maker):
     assert maker.files == ["a.npy"]
 
 
-def test_set_is_in_use_as_long_as_a_view_of_it_lives(maker):
+@pytest.mark.parametrize("is_found", [False, True])
+def test_set_is_in_use_as_long_as_a_view_of_it_lives(maker, is_found):
+    if is_found:
+        maker.get()
+        gc.collect()
     whole = maker.get()
     view = whole[10:20].reshape(2, 5)
     del whole

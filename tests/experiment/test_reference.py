@@ -7,8 +7,8 @@ import pytest
 from runner.experiment import Recipe, load_experiment
 from runner.experiment.document import parse_text
 from runner.experiment.grammar import read_space
-from runner.experiment.keys import keys_of
 from runner.experiment.json_schema import published_schema
+from runner.experiment.keys import keys_of
 from runner.experiment.reference import main, reference_text, schema_text
 from runner.experiment.reference_text import GRAMMAR, INTRODUCTION
 from runner.experiment.wording import resolve
