@@ -157,7 +157,8 @@ def test_damaged_set_is_made_again(maker):
     assert maker.made == 2
 
 
-def test_half_made_set_of_a_killed_process_is_begun_anew(maker):
+def test_half_made_set_of_a_killed_process_is_begun_anew_and_takes_no_room(tmp_path):
+    maker = Maker(tmp_path, limit_bytes=SIZE)
     maker.path().parent.mkdir()
     maker.path(".tmp-a").write_bytes(b"x" * 99_999)
 
