@@ -581,6 +581,30 @@ def test_company_is_not_split_among_leases_of_one_device(searching: Searching) -
         assert len(take(opened, shares(4)[0]).trials) == 8
 
 
+def test_company_is_shared_out_among_devices_and_not_among_jobs(searching: Searching) -> None:
+    space = Space(
+        {
+            "head": ChoiceParameter((None, True)),
+            "size": FixedParameter(4),
+            "value": FloatParameter(0.0, 0.9),
+        }
+    )
+    first = tuple({"head": None if number < 3 else True} for number in range(9))
+    with searching(space, trials=9, first=first, waves=rules(size=9, fuse=64, slots=3)) as opened:
+        packed_pair(opened, shares(3))
+        # One device is busy, with two jobs; the six heads are for the two others.
+        assert len(take(opened, shares(2, device="GPU-b", first=3)[0]).trials) == 3
+
+
+def test_lease_whose_device_is_taken_does_not_keep_another_from_being_asked(
+    searching: Searching,
+) -> None:
+    gpu = Gpu(40.0, {8: 4.0})
+    with searching(SPACE, trials=2, waves=rules()) as opened:
+        simulate(opened, gpu, [*shares(2), *shares(2, device="GPU-b", first=2)])
+    assert gpu.overlaps[Attempt(1, 0)] == {Attempt(0, 0)}
+
+
 def test_sampler_is_not_asked_while_a_trial_has_the_device_to_itself(
     searching: Searching,
 ) -> None:
