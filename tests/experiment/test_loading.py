@@ -74,7 +74,7 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         "cats.yaml:11: train.channels_last: must be 'auto', or true or false (seen: 'on'); did "
         "you mean 'true'?",
         "cats.yaml:13: search.trals: unknown key; allowed here: space, trials, time, trial_time, "
-        "metric, direction, sampler, pruner, grace, wave, first, slots, devices, max_steps, "
+        "metric, direction, sampler, pruner, grace, wave, first, slots, pack, devices, max_steps, "
         "max_failures; did you mean 'trials'?",
         "cats.yaml:14: search.time: must be a length of time such as 90s, 10m, 2h, 1d or 1h30m, "
         "or a number of seconds (seen: '10x')",

@@ -74,7 +74,7 @@ def test_set_inside_a_space_by_name_changes_a_copy_of_it(load: Load, minimal: st
         ("a..b=5", "--set a..b=5: must have the form key=value, e.g. search.trials=5"),
         ("search.trals=5", "--set search.trals=5: search.trals: unknown key; allowed here: space, "
          "trials, time, trial_time, metric, direction, sampler, pruner, grace, wave, first, "
-         "slots, devices, max_steps, max_failures; did you mean 'trials'?"),
+         "slots, pack, devices, max_steps, max_failures; did you mean 'trials'?"),
         ("serch.trials=5", "--set serch.trials=5: serch: unknown key; allowed here: name, "
          "description, seed, task, data, model, train, objective, command, evaluate, params, "
          "search, reuse, ray, tracking; did you mean 'search'?"),
