@@ -16,7 +16,7 @@ class Ground:
         space: Bound to its model.
         facts: What the second pass found out.
         objective: Knows what a trial will be like.
-        slots: Jobs that run at once.
+        slots: Devices, or slots of a CPU, on which jobs run at once.
     """
 
     experiment: Experiment

@@ -330,6 +330,7 @@ for share in (Share("GPU-a", 2, 20.0), None):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("act", "outcome"), [("train", "complete"), ("raise", "failed")])
 def test_job_gives_a_shared_devices_memory_back_when_nothing_holds_it_any_more(
     tmp_path, act, outcome
