@@ -72,11 +72,13 @@ class _Device:
         room_gib: Memory that jobs and their processes have together; None: nobody counts.
         jobs: What runs there, by slot.
         processes: Slots that have had a job, and so a process that holds some of the memory.
+        short: Slots whose job has run out of memory.
     """
 
     room_gib: float | None
     jobs: dict[int, Placement] = field(default_factory=dict)
     processes: set[int] = field(default_factory=set)
+    short: set[int] = field(default_factory=set)
 
     @property
     def is_taken(self) -> bool:
@@ -159,15 +161,19 @@ class Packing:
 
         A neighbour needed more than expected, or somebody else uses the device.
         """
-        if lease.share is not None:
-            device = self._devices[lease.share.device]
-            if device.room_gib is not None:
-                device.room_gib *= AFTER_RUNNING_OUT
+        if lease.share is None:
+            return
+        device = self._devices[lease.share.device]
+        # Once a job, of however many trials it is.
+        if device.room_gib is not None and lease.slot not in device.short:
+            device.room_gib *= AFTER_RUNNING_OUT
+        device.short.add(lease.slot)
 
     def _freed(self, lease: Lease, share: Share) -> _Device:
         """The device of a lease that asks for a job: what it held until then is given back."""
         device = self._devices.setdefault(share.device, _Device(share.memory_gib))
         device.jobs.pop(lease.slot, None)
+        device.short.discard(lease.slot)
         return device
 
     def _needs(self, share: Share, job: Sequence[Waiting]) -> float | None:

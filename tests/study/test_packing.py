@@ -249,6 +249,22 @@ def test_ran_out_leaves_less_room_than_was_thought() -> None:
     assert rule.place(second, [waiting(8.0)]) is None
 
 
+def test_ran_out_counts_a_job_of_many_trials_once() -> None:
+    rule = packing(ended(8, 1.0))
+    first, second = shares(2, gib=20.0)
+    rule.begin(first, Placement(is_packed=True, needs_gib=13.0))
+    for _ in range(9):
+        rule.ran_out(first)
+    # Of 18 GiB: 13, 1 and two processes.
+    assert rule.place(second, [waiting(8.0)]) is not None
+    rule.begin(first, Placement(is_packed=True, needs_gib=13.0))
+    rule.ran_out(first)
+    assert rule.place(second, [waiting(8.0)]) is not None
+    rule.begin(first, Placement(is_packed=True, needs_gib=13.0))
+    rule.ran_out(first)
+    assert rule.place(second, [waiting(8.0)]) is None, "two more jobs: 14.6 GiB"
+
+
 def test_place_where_the_user_has_said_so_counts_nothing() -> None:
     rule = packing()
     first, second = shares(2, gib=None)
