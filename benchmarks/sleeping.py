@@ -5,7 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.trial import Channel, Ending, Facts, Hint, Job, Lease, Outcome, Report
+from runner.experiment import Store
+from runner.trial import (
+    Channel,
+    Ending,
+    Facts,
+    Hint,
+    Job,
+    Lease,
+    Objective,
+    Outcome,
+    Report,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,9 @@ class Sleeping:
 
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         return Hint()
+
+    def moved(self, store: Store) -> Objective:
+        return self
 
     def inspect(self, lease: Lease) -> Facts:
         return Facts()

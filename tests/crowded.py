@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import TrialOutOfMemory
+from runner.experiment import Store
 from runner.study.packing import PROCESS_GIB
 from runner.trial import (
     Channel,
@@ -25,6 +26,7 @@ from runner.trial import (
     Hint,
     Job,
     Lease,
+    Objective,
     Outcome,
     Report,
     TrialSpec,
@@ -113,6 +115,9 @@ class Crowded:
 
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         return hint_of(params)
+
+    def moved(self, store: Store) -> Objective:
+        return self
 
     def inspect(self, lease: Lease) -> Facts:
         return Facts()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import TrialOutOfMemory
+from runner.experiment import Store
 from runner.trial import (
     Channel,
     Decision,
@@ -24,6 +25,7 @@ from runner.trial import (
     Hint,
     Job,
     Lease,
+    Objective,
     Outcome,
     Report,
     TrialSpec,
@@ -70,6 +72,9 @@ class Scripted:
 
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         return Hint()
+
+    def moved(self, store: Store) -> Objective:
+        return self
 
     def inspect(self, lease: Lease) -> Facts:
         return Facts(

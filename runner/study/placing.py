@@ -17,6 +17,7 @@ from runner.errors import RunnerError
 from runner.experiment import Experiment
 from runner.study.options import BackendName, Options
 from runner.study.packing import most_packed
+from runner.study.storage import trials_folder
 from runner.trial import Objective
 
 
@@ -37,7 +38,7 @@ def place(
     """
     with ExitStack() as stack:
         if options.backend is BackendName.RAY:
-            yield _on_ray(stack, experiment, objective, options)
+            yield _on_ray(stack, experiment, objective, options, folder)
             return
         leases = _leases_here(experiment, is_inline=options.backend is BackendName.INLINE)
         stack.callback(leases.close)
@@ -65,7 +66,11 @@ def _leases_here(
 
 
 def _on_ray(
-    stack: ExitStack, experiment: Experiment, objective: Objective, options: Options
+    stack: ExitStack,
+    experiment: Experiment,
+    objective: Objective,
+    options: Options,
+    folder: Path,
 ) -> tuple[Leases, Backend]:
     try:
         from runner.backends.ray import RayBackend, cluster_at, cluster_here, known_address
@@ -88,7 +93,7 @@ def _on_ray(
     else:
         cluster = stack.enter_context(cluster_at(address, asked, slots=slots))
         notes = (f"Ray cluster at {address}: {cluster.summary}",)
-    backend = RayBackend(objective, cluster)
+    backend = RayBackend(objective, cluster, folder=trials_folder(folder))
     stack.callback(backend.close)
     leases = tuple(cluster.lease(slot) for slot in range(cluster.count()))
     return Leases(leases, notes), backend

@@ -94,7 +94,12 @@ def existing_study_folder(studies: Path, reference: str) -> Path:
 
 def trial_folder(folder: Path, number: int) -> Path:
     """The folder of one trial: its log, checkpoint, evaluation and weights."""
-    return folder / "trials" / f"{number:05d}"
+    return trials_folder(folder) / f"{number:05d}"
+
+
+def trials_folder(folder: Path) -> Path:
+    """The folder with one folder a trial."""
+    return folder / "trials"
 
 
 @contextmanager

@@ -6,7 +6,10 @@ Plain values only, cheap to import and to pickle: the driver holds these without
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from runner.experiment import Store
 
 
 class Outcome(StrEnum):
@@ -272,6 +275,10 @@ class Objective(Protocol):
 
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         """What a trial with these parameters will be like; cheap, in the driver."""
+        ...
+
+    def moved(self, store: "Store") -> "Objective":
+        """The same for a machine whose caches are elsewhere; it has loaded nothing yet."""
         ...
 
     def inspect(self, lease: Lease) -> Facts:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,10 @@ class FineTune:
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         """Whether it could be trained with others, and its work; see `Objective.hint`."""
         return hint_of(self.experiment, params, facts)
+
+    def moved(self, store: Store) -> Objective:
+        """See `Objective.moved`."""
+        return replace(self, store=store)
 
     def inspect(self, lease: Lease) -> Facts:
         """Check what needs the libraries and the data; see `Objective.inspect`."""

@@ -52,7 +52,8 @@ def make_backend(name: str, logs: Path, objective: Scripted | None = None) -> Ba
     if name == "ray":
         from runner.backends.ray import Cluster, Needs, RayBackend
 
-        return RayBackend(objective, Cluster(Needs(cpus=1), slots=SLOTS[name]))
+        cluster = Cluster(Needs(cpus=1), slots=SLOTS[name])
+        return RayBackend(objective, cluster, folder=logs)
     leases = [Lease(slot=number) for number in range(SLOTS[name])]
     return LocalBackend(objective, leases, logs=logs)
 

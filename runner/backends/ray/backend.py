@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,6 +15,7 @@ from ray import tune
 from runner.backends.contract import Feed
 from runner.backends.ray.bridge import Bridge
 from runner.backends.ray.cluster import Cluster
+from runner.backends.ray.luggage import Address, close_depot, open_depot
 from runner.backends.ray.searching import FailureStopper, JobScheduler, JobSearcher
 from runner.backends.ray.trainable import JobTrainable, kept
 from runner.backends.worker import Setup, second_pass
@@ -44,16 +46,24 @@ class RayBackend:
     Args:
         objective: What the actors run; pickled to them.
         cluster: The slots; Ray is connected.
+        folder: Where the folders of all trials are, on this machine.
         grace_s: Seconds a cancelled trial gets to leave by itself.
     """
 
     def __init__(
-        self, objective: Objective, cluster: Cluster, *, grace_s: float = GRACE_S
+        self,
+        objective: Objective,
+        cluster: Cluster,
+        *,
+        folder: Path,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._objective = objective
         self._cluster = cluster
         self._grace_s = grace_s
         self._search = secrets.token_hex(8)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._address: Address | None = open_depot(folder)
 
     def inspect(self) -> Facts:
         """See `Backend.inspect`; Ray gives the process to an actor afterwards, if it can.
@@ -67,7 +77,7 @@ class RayBackend:
         )
         setup = Setup(self._objective, self._cluster.lease(0), "Ray's log of the worker")
         try:
-            answer = ray.get(task.remote(self._search, setup))
+            answer = ray.get(task.remote(self._search, setup, self._address))
         except ray.exceptions.RayError as error:
             raise SearchStopped(f"the second pass died on the cluster: {error}") from error
         if isinstance(answer, RunnerError):
@@ -80,7 +90,12 @@ class RayBackend:
         bridge = Bridge(feed, self._cluster, grace_s=self._grace_s)
         needs = self._cluster.needs
         trainable = tune.with_resources(
-            tune.with_parameters(JobTrainable, search=self._search, objective=self._objective),
+            tune.with_parameters(
+                JobTrainable,
+                search=self._search,
+                objective=self._objective,
+                address=self._address,
+            ),
             tune.PlacementGroupFactory([needs.bundle]),
         )
         with tempfile.TemporaryDirectory(prefix="runner-ray-") as folder, _tune_settings():
@@ -111,11 +126,14 @@ class RayBackend:
 
     def close(self) -> None:
         """See `Backend.close`; the cluster's connection is closed by who opened it."""
+        if self._address is not None:
+            close_depot(self._address)
+            self._address = None
 
 
-def _inspect(search: str, setup: Setup) -> Any:
+def _inspect(search: str, setup: Setup, address: Address) -> Any:
     """The second pass, in a worker of the cluster; keeps what it loads for a later actor."""
-    objective = kept(search, setup.objective)
+    objective = kept(search, setup.objective, address)
     return second_pass(Setup(objective, setup.lease, setup.log))
 
 

@@ -8,14 +8,18 @@ because Ray keeps the order of one caller's calls.
 import logging
 import os
 import queue
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Trainable
 
 from runner.backends.logs import open_log, print_to, redirect
 from runner.backends.ray.bridge import Answers, Message
-from runner.trial import Attempt, Decision, Ending, Job, Lease, Objective, Report, run_job
+from runner.backends.ray.luggage import Address, Luggage, Sending
+from runner.experiment import HOME_VARIABLE, Store
+from runner.trial import Attempt, Channel, Decision, Ending, Job, Lease, Objective, Report, run_job
 
 HEARTBEAT_S = 0.5
 # Its last message; never sent.
@@ -25,26 +29,37 @@ _OVER = None
 _KEPT: dict[str, Objective] = {}
 
 
-def kept(search: str, objective: Objective) -> Objective:
+def kept(search: str, objective: Objective, address: Address) -> Objective:
     """The one objective of a search in this process, with all that it has loaded."""
     if search not in _KEPT:
         _KEPT.clear()
-    return _KEPT.setdefault(search, objective)
+        _KEPT[search] = objective if address.is_seen else objective.moved(_store_here())
+    return _KEPT[search]
+
+
+def _store_here() -> Store:
+    """Where a machine that does not see the driver's caches has its own."""
+    usual = Path(tempfile.gettempdir()) / f"runner-{os.getuid()}"
+    return Store(Path(os.environ.get(HOME_VARIABLE, usual)))
 
 
 class JobTrainable(Trainable):  # type: ignore[misc]
     """Runs a job, then another."""
 
-    def setup(self, config: dict[str, Any], *, search: str, objective: Objective) -> None:
+    def setup(
+        self, config: dict[str, Any], *, search: str, objective: Objective, address: Address
+    ) -> None:
         """See Tune; the job itself begins with the first step: not every actor gets so far.
 
         Args:
             config: Has the job and its lease.
             search: Name that no other search has.
             objective: What runs jobs.
+            address: Where the trials' folders belong.
         """
         logging.captureWarnings(True)
-        self._objective = kept(search, objective)
+        self._objective = kept(search, objective, address)
+        self._address = address
         self._thread: threading.Thread | None = None
         self._take(config)
 
@@ -85,16 +100,24 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger()
+        luggage: Luggage | None = None
+        channel: Channel
         try:
-            print_to(open_log(self._job))
+            job, channel = self._job, self._line
+            if not self._address.is_seen:
+                luggage = Luggage(self._address, job)
+                job, channel = luggage.job, Sending(channel, luggage)
+            print_to(open_log(job))
             root.addHandler(handler)
             root.setLevel(logging.INFO)
-            run_job(self._objective, self._job, self._lease, self._line)
+            run_job(self._objective, job, self._lease, channel)
         finally:
             root.removeHandler(handler)
             redirect(output, error)
             os.close(output)
             os.close(error)
+            if luggage is not None:
+                luggage.close()
             self._line.close()
 
 

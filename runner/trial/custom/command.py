@@ -5,7 +5,7 @@ import queue
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from runner.trial.job import (
     Hint,
     Job,
     Lease,
+    Objective,
     Outcome,
     TrialSpec,
 )
@@ -52,6 +53,10 @@ class CustomCommand:
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         """Nothing is known of the user's own code; see `Objective.hint`."""
         return Hint()
+
+    def moved(self, store: Store) -> Objective:
+        """See `Objective.moved`."""
+        return replace(self, store=store)
 
     def inspect(self, lease: Lease) -> Facts:
         """Look for the program and at the places to fill in; see `Objective.inspect`."""

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from runner.trial.job import (
     Hint,
     Job,
     Lease,
+    Objective,
     Outcome,
     TrialSpec,
 )
@@ -50,6 +51,10 @@ class CustomFunction:
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         """Nothing is known of the user's own code; see `Objective.hint`."""
         return Hint()
+
+    def moved(self, store: Store) -> Objective:
+        """See `Objective.moved`."""
+        return replace(self, store=store)
 
     def inspect(self, lease: Lease) -> Facts:
         """Load the function and look whether it can be called; see `Objective.inspect`."""
