@@ -10,13 +10,14 @@ the differences are paired; intervals are 95 %, by resampling tasks and, within 
 `waves`: regret after 64 and 128 trials, by the number of trials asked for at once. A wave is
 trained as one job, in step, as heads on shared features are. With it the random sampler, and the
 baseline that trains every setting for one epoch and the best few to their end.
-`grace`: short searches of ten epochs a trial; after how many epochs the first may be stopped.
+`grace`: after how many of a trial's epochs (`--epochs`) the first may be stopped (`--rungs`).
 `history`: tpe that sees all trials, or the window of `runner/study/history.py`.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ from rich.table import Table
 
 from benchmarks.surrogate import (
     Plan,
-    Progress,
     Surrogate,
     one_epoch_then_best,
     quicken_tpe,
@@ -36,7 +36,6 @@ from runner.study import history
 
 WAVES = (1, 4, 8, 16, 32, 64)
 KEPT = 4
-SHORT_EPOCHS = 10
 RESAMPLED = 2000
 
 # Regrets of one way to search, shape [tasks, seeds].
@@ -119,31 +118,25 @@ def waves(surrogate: Surrogate, tasks: Sequence[str], asked: argparse.Namespace)
 
 
 def grace(surrogate: Surrogate, tasks: Sequence[str], asked: argparse.Namespace) -> None:
-    budgets = (50, 100, 200)
-
-    def at(progress: Sequence[Progress], epochs: int) -> float:
-        return max((each.best for each in progress if each.epochs <= epochs), default=0.0)
+    trials, epochs = asked.trials, asked.epochs
 
     def way(plan: Plan) -> Way:
         def figures(task: str, seed: int) -> list[float]:
             progress = search(surrogate, task, replaced(plan, seed))
-            found = [at(progress, budget) for budget in budgets] + [progress[15].best]
-            regrets = [surrogate.regret(task, plan.epochs, best) for best in found]
-            return [*regrets, float(progress[15].epochs)]
+            found = [progress[count - 1] for count in (trials // 4, trials)]
+            regrets = [surrogate.regret(task, epochs, each.best) for each in found]
+            return [*regrets, float(found[-1].epochs)]
 
         return figures
 
-    ways = {
-        f"first rung after {first}": way(
-            Plan(epochs=SHORT_EPOCHS, first_rung=first, trials=asked.trials)
-        )
-        for first in (1, 2, 3)
-    }
-    ways["no early stopping"] = way(Plan(epochs=SHORT_EPOCHS, pruner="none", trials=asked.trials))
-    columns = [f"regret, {budget} epochs" for budget in budgets]
-    columns += ["regret, 16 trials", "epochs of 16 trials"]
-    title = f"tpe, asha, {SHORT_EPOCHS} epochs a trial"
-    show(title, columns, measured(ways, tasks, asked.seeds))
+    ways = {}
+    for sampler in ("tpe", "random"):
+        plan = Plan(sampler=sampler, epochs=epochs, trials=trials)
+        for first in asked.rungs:
+            ways[f"{sampler}, first rung after {first}"] = way(replace(plan, first_rung=first))
+        ways[f"{sampler}, no early stopping"] = way(replace(plan, pruner="none"))
+    columns = [f"regret, {trials // 4} trials", f"regret, {trials} trials", "epochs trained"]
+    show(f"asha, {epochs} epochs a trial", columns, measured(ways, tasks, asked.seeds))
 
 
 def window(surrogate: Surrogate, tasks: Sequence[str], asked: argparse.Namespace) -> None:
@@ -169,7 +162,12 @@ def window(surrogate: Surrogate, tasks: Sequence[str], asked: argparse.Namespace
 
 
 def replaced(plan: Plan, seed: int) -> Plan:
-    return Plan(**{**plan.__dict__, "seed": seed})
+    return replace(plan, seed=seed)
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers between commas."""
+    return [int(part) for part in text.split(",")]
 
 
 def main() -> None:
@@ -180,6 +178,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=128, help="a multiple of 128 for `waves`")
     parser.add_argument("--pruner", choices=("asha", "none"), default="asha")
+    parser.add_argument("--epochs", type=int, default=10, help="of a trial, for `grace`")
+    parser.add_argument("--rungs", type=numbers, default=[1, 2, 3], help="first ones, for `grace`")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     quicken_tpe()
