@@ -5,7 +5,7 @@ A Tune trial is a job of ours. Knows nothing of Ray, so that it can be read, and
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,22 @@ class Slots(Protocol):
 
     def lease(self, slot: int) -> Lease:
         """What the job in a slot holds, as its worker sees it."""
+        ...
+
+
+class Workers(Protocol):
+    """What can be done to Tune's trials from outside."""
+
+    def is_waiting(self, trial_id: str) -> bool:
+        """Whether it has no worker yet."""
+        ...
+
+    def give_up(self, trial_id: str) -> None:
+        """End one that waits; `Bridge.over` is called for it."""
+        ...
+
+    def kill(self, trial_id: str) -> None:
+        """End the worker of one."""
         ...
 
 
@@ -157,13 +173,16 @@ class Bridge:
                 f"{reason}; {self._deaths} times in a row, so the search stops"
             )
 
-    def tick(self, kill: Callable[[str], None]) -> None:
-        """Let the feed look at its clock, and kill workers that do not leave when told to."""
-        self._feed.cancellations()
-        for trial_id, running in self._running.items():
-            if running.has_hung(self._grace_s) and not running.is_killed:
+    def tick(self, workers: Workers) -> None:
+        """Let the feed look at its clock; end what is not wanted and does not hear of it."""
+        wanted = self._feed.cancellations()
+        for trial_id, running in list(self._running.items()):
+            if running.open <= wanted.keys() and workers.is_waiting(trial_id):
+                running.told.update({key: wanted[key] for key in running.open})
+                workers.give_up(trial_id)
+            elif running.has_hung(self._grace_s) and not running.is_killed:
                 running.is_killed = True
-                kill(trial_id)
+                workers.kill(trial_id)
 
     def abandon(self, why: str) -> None:
         """Close whatever is still open: Tune has ended."""

@@ -2,6 +2,7 @@
 
 A checkpoint, a log, weights and artifacts belong beside the study, on the driver's machine. Where
 a worker sees that folder, because the machine is the same or the disk is shared, nothing is sent.
+The scratch folder of an objective of one's own stays where it is.
 """
 
 import os
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,7 +38,11 @@ class Depot:
         """Sizes in bytes of what a folder holds, by relative name; empty where there is none."""
         base = self._inside(folder)
         found = (path for path in base.rglob("*") if path.is_file())
-        return {path.relative_to(base).as_posix(): path.stat().st_size for path in found}
+        return {
+            path.relative_to(base).as_posix(): path.stat().st_size
+            for path in found
+            if path.suffix != _PARTIAL
+        }
 
     def read(self, path: str, offset: int) -> bytes:
         """A piece of a file, at most CHUNK_BYTES."""
@@ -44,22 +50,29 @@ class Depot:
             file.seek(offset)
             return file.read(CHUNK_BYTES)
 
-    def write(self, path: str, content: bytes, *, is_first: bool, is_last: bool) -> None:
-        """A piece of a file, in order; the file takes its place with the last."""
-        target = self._inside(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + _PARTIAL)
+    def write(self, path: str, content: bytes, *, is_first: bool) -> None:
+        """A piece of a file, in order; the file takes its place when it is committed."""
+        partial = self._partial(path)
+        partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb" if is_first else "ab") as file:
             file.write(content)
-            if is_last:
-                file.flush()
-                os.fsync(file.fileno())
-        if is_last:
-            partial.replace(target)
+            file.flush()
+            os.fsync(file.fileno())
 
-    def remove(self, path: str) -> None:
-        """Remove a file, if it is there."""
-        self._inside(path).unlink(missing_ok=True)
+    def commit(self, written: list[str], gone: list[str]) -> None:
+        """Let what was written take its place, all at once, and remove what is gone.
+
+        A worker that dies before leaves what was there: a checkpoint of several files is of one
+        moment.
+        """
+        for path in written:
+            self._partial(path).replace(self._inside(path))
+        for path in gone:
+            self._inside(path).unlink(missing_ok=True)
+
+    def _partial(self, path: str) -> Path:
+        target = self._inside(path)
+        return target.with_name(target.name + _PARTIAL)
 
     def _inside(self, path: str) -> Path:
         """A path below the root.
@@ -121,16 +134,21 @@ class Luggage:
     def send(self, key: Attempt) -> None:
         """Send what has changed in a trial's folder since it was last sent."""
         folder = self._home / str(key.trial)
-        here = dict(_state(folder))
-        for path, state in here.items():
-            if self._sent.get(path) != state:
-                self._send_file(path, self._far[key] / path.relative_to(folder).as_posix())
+        here = _state(folder)
+        changed = [path for path, state in here.items() if self._sent.get(path) != state]
         gone = [path for path in self._sent if folder in path.parents and path not in here]
+        far = {path: self._far_path(key, folder, path) for path in (*changed, *gone)}
+        for path in changed:
+            self._send_file(path, far[path])
+        if far:
+            written, removed = [far[path] for path in changed], [far[path] for path in gone]
+            ray.get(self.address.depot.commit.remote(written, removed))
         for path in gone:
-            far = self._far[key] / path.relative_to(folder).as_posix()
-            ray.get(self.address.depot.remove.remote(str(far)))
             del self._sent[path]
         self._sent.update(here)
+
+    def _far_path(self, key: Attempt, folder: Path, path: Path) -> str:
+        return str(self._far[key] / path.relative_to(folder).as_posix())
 
     def close(self) -> None:
         """Remove the folders of this machine."""
@@ -150,20 +168,11 @@ class Luggage:
                     file.write(piece)
         self._sent.update(_state(folder))
 
-    def _send_file(self, path: Path, far: PurePosixPath) -> None:
+    def _send_file(self, path: Path, far: str) -> None:
         with path.open("rb") as file:
-            is_first = True
-            while True:
-                piece = file.read(CHUNK_BYTES)
-                is_last = len(piece) < CHUNK_BYTES
-                ray.get(
-                    self.address.depot.write.remote(
-                        str(far), piece, is_first=is_first, is_last=is_last
-                    )
-                )
-                if is_last:
-                    return
-                is_first = False
+            pieces = iter(lambda: file.read(CHUNK_BYTES), b"")
+            for number, piece in enumerate(chain([next(pieces, b"")], pieces)):
+                ray.get(self.address.depot.write.remote(far, piece, is_first=number == 0))
 
 
 class Sending:

@@ -82,6 +82,7 @@ class JobScheduler(_Unkept, TrialScheduler):  # type: ignore[misc]
         super().__init__()
         self._bridge = bridge
         self._trials: dict[str, Any] = {}
+        self._controller: Any = None
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Remember Tune's trial, for its actor."""
@@ -107,12 +108,29 @@ class JobScheduler(_Unkept, TrialScheduler):  # type: ignore[misc]
         self._trials.pop(trial.trial_id, None)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """A job that never began is given up: Tune is ending."""
-        self.on_trial_error(tune_controller, trial)
+        """A job that never began is given up; the bridge closes it."""
+        self._trials.pop(trial.trial_id, None)
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Called at every turn of Tune's loop; which of the waiting runs is Tune's choice."""
-        _guarded(self._bridge, lambda: self._bridge.tick(self._kill))
+        self._controller = tune_controller
+        _guarded(self._bridge, lambda: self._bridge.tick(self))
+
+    def is_waiting(self, trial_id: str) -> bool:
+        """See `Workers.is_waiting`."""
+        trial = self._trials.get(trial_id)
+        return trial is not None and trial.status == trial.PENDING
+
+    def give_up(self, trial_id: str) -> None:
+        """See `Workers.give_up`; the searcher hears of it."""
+        self._controller.stop_trial(self._trials[trial_id])
+
+    def kill(self, trial_id: str) -> None:
+        """See `Workers.kill`."""
+        logger.warning("the worker of Tune's trial %s does not leave: killed", trial_id)
+        actor = _actor_of(self._trials[trial_id])
+        if actor is not None:
+            ray.kill(actor)
 
     def debug_string(self) -> str:
         """For Tune's own display, which is off."""
@@ -122,12 +140,6 @@ class JobScheduler(_Unkept, TrialScheduler):  # type: ignore[misc]
         messages = result.get("messages", [])
         heard = _guarded(self._bridge, lambda: self._bridge.hear(trial.trial_id, messages))
         return heard or Answers({}, {})
-
-    def _kill(self, trial_id: str) -> None:
-        logger.warning("the worker of Tune's trial %s does not leave: killed", trial_id)
-        actor = _actor_of(self._trials[trial_id])
-        if actor is not None:
-            ray.kill(actor)
 
 
 class FailureStopper(_Unkept, Stopper):  # type: ignore[misc]
