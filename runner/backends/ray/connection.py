@@ -14,6 +14,8 @@ from runner.experiment import RaySettings
 from runner.trial import Lease
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+# Ray reports its use to its makers unless told not to; nobody has asked the user here.
+USAGE_VARIABLE = "RAY_USAGE_STATS_ENABLED"
 _QUIET = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
 
 
@@ -82,6 +84,7 @@ def _connected(
         # A notebook's own connection is used, and left open.
         yield Cluster(_needs(asked, usual), slots=slots)
         return
+    os.environ.setdefault(USAGE_VARIABLE, "0")
     try:
         ray.init(**_QUIET, **how, runtime_env=_environment(asked, usual))
     except (ConnectionError, RuntimeError, ValueError) as error:
