@@ -61,7 +61,6 @@ class Courier:
             question: What it is asked.
         Raises:
             RunnerError: The courier's own.
-            NotTaken: Likewise.
             _Gone: If it dies before it answers.
         """
         with self._lock:

@@ -1,7 +1,8 @@
 """The training pass of a trial: the model's own, or from some epoch on a compiled one.
 
 What is compiled is the forward pass in training mode, and with it the backward pass, for batches
-of one"""
+of one shape; others, and everything that cannot be compiled, are computed plainly.
+"""
 
 import contextlib
 import logging
