@@ -21,7 +21,7 @@ from runner.study import Silent, StudyFeed, StudyRecord
 from runner.study.budget import Budget
 from runner.study.pruning import make_judge
 from runner.study.rules import Rules
-from runner.study.rungs import Rungs
+from runner.study.rungs import rungs_of
 from runner.study.sampling import Sampling
 from runner.study.trial_record import TrialRecord
 from runner.study.waves import WaveRules
@@ -44,7 +44,7 @@ class Plan:
         trials: How many.
         wave: How many are asked for, and trained as one job, at once.
         epochs: How long a trial trains, at most 52.
-        first_rung: The epochs before a trial may be stopped.
+        first_rung: The epochs before a trial may be stopped; None: as a search has it by default.
         seed: The study's.
     """
 
@@ -53,7 +53,7 @@ class Plan:
     trials: int = 128
     wave: int = 1
     epochs: int = LONGEST
-    first_rung: int = 1
+    first_rung: int | None = None
     seed: int = 0
 
 
@@ -168,7 +168,8 @@ class _Notes:
 def search(surrogate: Surrogate, task: str, plan: Plan) -> list[Progress]:
     """Run one search of the runner's own feed, sampling and pruning, on one slot."""
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
-    notes, rungs = _Notes(), Rungs(plan.pruner, plan.first_rung)
+    notes = _Notes()
+    rungs = rungs_of(plan.pruner, grace=plan.first_rung, train_examples=1, longest=plan.epochs)
     feed = StudyFeed(
         StudyRecord(Path("/nowhere"), study),
         sampling=Sampling(

@@ -5,10 +5,10 @@ Cheap to import; Optuna is imported by what uses it. Torch is never imported her
 
 from runner.study.control import archive, delete, enqueue, space_of, stop
 from runner.study.feed import StudyFeed
+from runner.study.ground import longest_trial
 from runner.study.inbox import post
 from runner.study.listener import Listener, Silent
 from runner.study.logbook import EVALUATION, WEIGHTS
-from runner.study.opening import longest_trial
 from runner.study.options import BackendName, Options
 from runner.study.planning import plan, plan_lines, validate
 from runner.study.reading import StudySummary, choose_trial, list_studies, read_study

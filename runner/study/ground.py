@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from runner.experiment import Experiment, Space
+from runner.experiment import (
+    ChoiceParameter,
+    Experiment,
+    FixedParameter,
+    IntParameter,
+    Space,
+)
 from runner.study.rungs import Rungs, rungs_of
 from runner.trial import Facts, Objective
 
@@ -26,7 +32,32 @@ class Ground:
     slots: int = 1
 
     @property
+    def longest(self) -> int | None:
+        """See `longest_trial`."""
+        return longest_trial(self.experiment, self.space)
+
+    @property
     def rungs(self) -> Rungs:
         """After which epochs a trial may be stopped."""
         asked = self.experiment.search
-        return rungs_of(asked.pruner, grace=asked.grace, train_examples=self.facts.train_examples)
+        return rungs_of(
+            asked.pruner,
+            grace=asked.grace,
+            train_examples=self.facts.train_examples,
+            longest=self.longest,
+        )
+
+
+def longest_trial(experiment: Experiment, space: Space) -> int | None:
+    """Most epochs any trial of the space trains; None where only the user's code knows."""
+    if experiment.search.max_steps is not None:
+        return experiment.search.max_steps
+    match space.parameters.get("epochs"):
+        case IntParameter(_, int() as high):
+            return high
+        case ChoiceParameter(choices):
+            # An objective of one's own may call anything epochs, and not only numbers.
+            return max((choice for choice in choices if isinstance(choice, int)), default=None)
+        case FixedParameter(int() as value):
+            return value
+    return experiment.epochs({})

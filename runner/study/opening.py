@@ -1,12 +1,5 @@
 """From an experiment to the feed of its study."""
 
-from runner.experiment import (
-    ChoiceParameter,
-    Experiment,
-    FixedParameter,
-    IntParameter,
-    Space,
-)
 from runner.study.budget import Budget
 from runner.study.feed import StudyFeed
 from runner.study.ground import Ground
@@ -33,7 +26,7 @@ def open_feed(
         judge=make_judge(
             ground.rungs,
             name=record.name,
-            max_epochs=longest_trial(experiment, ground.space),
+            max_epochs=ground.longest,
             is_maximized=record.is_maximized,
         ),
         budget=Budget(
@@ -52,18 +45,3 @@ def open_feed(
         listener=options.listener,
         begun_at=options.begun_at,
     )
-
-
-def longest_trial(experiment: Experiment, space: Space) -> int | None:
-    """Most epochs any trial of the space trains; None where only the user's code knows."""
-    if experiment.search.max_steps is not None:
-        return experiment.search.max_steps
-    match space.parameters.get("epochs"):
-        case IntParameter(_, int() as high):
-            return high
-        case ChoiceParameter(choices):
-            # An objective of one's own may call anything epochs, and not only numbers.
-            return max((choice for choice in choices if isinstance(choice, int)), default=None)
-        case FixedParameter(int() as value):
-            return value
-    return experiment.epochs({})

@@ -7,7 +7,6 @@ from runner.backends import cuda_devices
 from runner.errors import ExperimentError, Problem
 from runner.experiment import Experiment, Store, load_experiment
 from runner.study.ground import Ground
-from runner.study.opening import longest_trial
 from runner.study.packing import most_packed
 from runner.study.wave_size import wave_rules
 from runner.trial import Facts, Lease, objective_for
@@ -48,7 +47,6 @@ def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, An
     space = experiment.space
     if facts.max_freeze_depth is not None:
         space = space.bind(facts.max_freeze_depth)
-    longest = longest_trial(experiment, space)
     ground = Ground(experiment, space, facts, objective_for(experiment, store))
     waves = wave_rules(ground)
     return {
@@ -59,8 +57,8 @@ def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, An
         "max_freeze_depth": facts.max_freeze_depth,
         "trials": experiment.search.trials,
         "first": [dict(point) for point in experiment.search.first],
-        "epochs_at_most": longest,
-        "rungs": ground.rungs.of_a_trial(longest),
+        "epochs_at_most": ground.longest,
+        "rungs": ground.rungs.of_a_trial(ground.longest),
         "wave": waves.size,
         "wave_without_results": waves.free_size,
         "packed": _packed_here(experiment),

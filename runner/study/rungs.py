@@ -6,6 +6,9 @@ from dataclasses import dataclass
 # One of three goes on at each rung: the usual value (Li et al. 2020, "A System for Massively
 # Parallel Hyperparameter Tuning").
 REDUCTION = 3
+# After one epoch what starts slowly and ends best is still behind: a rung there costs the search
+# most of what it could find, one after two epochs next to nothing (docs/benchmarks.md).
+EARLIEST = 2
 # How many rungs are named where nobody knows how long a trial will be.
 NAMED = 4
 
@@ -51,15 +54,21 @@ class Rungs:
         return [epoch for epoch in range(1, epochs) if self.passed(epoch)]
 
 
-def rungs_of(pruner: str, *, grace: int | None, train_examples: int | None) -> Rungs:
+def rungs_of(
+    pruner: str, *, grace: int | None, train_examples: int | None, longest: int | None
+) -> Rungs:
     """The rungs of a study.
 
     Args:
         pruner: Its name.
         grace: Training examples that a trial has seen at its first rung, or more; None: those of
-            one epoch.
+            a ninth of the longest trial, and of two epochs at the least.
         train_examples: How many examples one epoch trains on; None if nobody knows.
+        longest: Most epochs that a trial trains. Where nobody knows, and without a grace, a trial
+            may be stopped at its first report.
     """
-    if grace is None or not train_examples:
+    if grace is not None and train_examples:
+        return Rungs(pruner, math.ceil(grace / train_examples))
+    if longest is None:
         return Rungs(pruner)
-    return Rungs(pruner, math.ceil(grace / train_examples))
+    return Rungs(pruner, max(EARLIEST, math.ceil(longest / REDUCTION**2)))

@@ -40,10 +40,21 @@ def test_passed_are_the_rungs_since_the_report_before(
 
 @pytest.mark.parametrize(
     ("grace", "train_examples", "first"),
-    [(None, 100, 1), (50, 100, 1), (100, 100, 1), (101, 100, 2), (1000, 64, 16), (1000, None, 1)],
+    [(50, 100, 1), (100, 100, 1), (101, 100, 2), (1000, 64, 16)],
 )
 def test_first_rung_is_the_first_epoch_that_has_seen_the_grace(
-    grace: int | None, train_examples: int | None, first: int
+    grace: int, train_examples: int, first: int
 ) -> None:
-    rungs = rungs_of("asha", grace=grace, train_examples=train_examples)
+    rungs = rungs_of("asha", grace=grace, train_examples=train_examples, longest=90)
     assert rungs == Rungs("asha", first)
+
+
+@pytest.mark.parametrize(
+    ("longest", "first"),
+    [(1, 2), (2, 2), (10, 2), (18, 2), (19, 3), (52, 6), (1000, 112), (None, 1)],
+)
+def test_first_rung_without_a_grace_is_after_a_ninth_of_the_longest_trial_and_two_epochs(
+    longest: int | None, first: int
+) -> None:
+    rungs = rungs_of("median", grace=None, train_examples=100, longest=longest)
+    assert rungs == Rungs("median", first)
