@@ -157,8 +157,8 @@ class SearchSettings(BaseModel):
         ge=1,
         le=1_000_000_000,
         description="Training examples (an epoch's, times epochs) that a trial has seen before "
-        "it may be stopped early; null: those of a ninth of the longest trial's epochs, and of two "
-        "at the least.",
+        "it may be stopped early; null: those of a ninth of the longest trial's epochs, and of "
+        "two at the least.",
     )
     wave: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
         "auto",
