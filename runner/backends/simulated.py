@@ -1,12 +1,14 @@
 """Runs scripted jobs on a simulated clock with as many slots as one likes."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from runner.backends.contract import Feed, NoJob
 from runner.trial import Decision, Ending, Facts, Job, Lease, Report, TrialSpec
+
+Answer = TypeVar("Answer")
 
 
 class Script(Protocol):
@@ -19,6 +21,11 @@ class Script(Protocol):
     def ending(self, spec: TrialSpec, reports: list[Report]) -> Ending:
         """How the trial ends when it is left to run."""
         ...
+
+
+def _no_time() -> float:
+    """The clock of a driver whose work takes no time."""
+    return 0.0
 
 
 @dataclass(order=True)
@@ -37,17 +44,23 @@ class SimulatedBackend:
 
     The trials of a job begin together and hold their slot until the last of them has ended.
 
-    The feed's calls come in the order of simulated time, as they would from real workers.
+    The feed's calls come in the order of simulated time, as they would from real workers. The
+    driver answers one at a time. Where its work takes time, a trial goes on while its report
+    waits for an answer, and a slot that waits for its next job is idle.
 
     Args:
         script: What the trials do.
         slots: How many leases there are, each with a device of its own.
         facts: What the second pass finds out.
         leases: The leases themselves, in place of `slots`.
+        driver_clock: Seconds that the driver has worked, by a clock of its own; what passes on it
+            while the feed answers passes on the simulated clock too.
 
     Attributes:
         now_s: The simulated clock, seconds.
         busy_s: Slot-seconds spent on jobs; over `now_s * slots` it is the utilisation.
+        waited_s: Slot-seconds that slots were free before they were given a job; what they are
+            free at the end of a search is not among them.
     """
 
     def __init__(
@@ -57,6 +70,7 @@ class SimulatedBackend:
         slots: int = 1,
         facts: Facts | None = None,
         leases: Sequence[Lease] | None = None,
+        driver_clock: Callable[[], float] = _no_time,
     ) -> None:
         self._script = script
         self._idle = list(reversed(leases or [Lease(slot=number) for number in range(slots)]))
@@ -64,9 +78,12 @@ class SimulatedBackend:
         self._events: list[_Event] = []
         self._open: dict[int, int] = {}
         self._began_s: dict[int, float] = {}
+        self._left_s: dict[int, float] = {}
+        self._driver_clock = driver_clock
         self._order = 0
         self.now_s = 0.0
         self.busy_s = 0.0
+        self.waited_s = 0.0
 
     def inspect(self) -> Facts:
         """The facts given at construction."""
@@ -92,25 +109,35 @@ class SimulatedBackend:
     def _fill_slots(self, feed: Feed) -> NoJob | None:
         """Give out jobs while there are any; why there is none for a slot that stays idle."""
         while self._idle:
-            for lease in reversed(self._idle):
-                answer = feed.next(lease)
+            for place in reversed(range(len(self._idle))):
+                lease = self._idle[place]
+                answer = self._answer(feed.next, lease)
                 # Where leases share a device, what one may not begin another may.
                 if isinstance(answer, Job) or lease.share is None:
                     break
             if not isinstance(answer, Job):
                 return answer
-            self._idle.remove(lease)
+            del self._idle[place]
             self._begin(lease, answer)
         return None
 
+    def _answer(self, ask: Callable[..., Answer], *about: object) -> Answer:
+        """What the feed answers, when it has worked for it."""
+        began_s = self._driver_clock()
+        answer = ask(*about)
+        self.now_s += self._driver_clock() - began_s
+        return answer
+
     def _begin(self, lease: Lease, job: Job) -> None:
         self._open[lease.slot] = len(job.trials)
-        self._began_s[lease.slot] = self.now_s
+        self.waited_s += self.now_s - self._left_s.get(lease.slot, 0.0)
+        self._began_s[lease.slot] = self._left_s[lease.slot] = self.now_s
         for spec in job.trials:
-            self._schedule(lease, spec, iter(self._script.reports(spec)), [])
+            self._schedule(self.now_s, lease, spec, iter(self._script.reports(spec)), [])
 
     def _schedule(
         self,
+        from_s: float,
         lease: Lease,
         spec: TrialSpec,
         rest: Iterator[tuple[float, Report]],
@@ -118,27 +145,33 @@ class SimulatedBackend:
     ) -> None:
         duration_s, report = next(rest, (0.0, None))
         self._order += 1
-        event = _Event(self.now_s + duration_s, self._order, lease, spec, report, rest, past)
+        event = _Event(from_s + duration_s, self._order, lease, spec, report, rest, past)
         heapq.heappush(self._events, event)
 
     def _advance(self, feed: Feed) -> None:
         event = heapq.heappop(self._events)
-        self.now_s = event.time_s
-        decision = feed.cancellations().get(event.spec.key, Decision.CONTINUE)
+        self.now_s = max(self.now_s, event.time_s)
+        wanted = self._answer(feed.cancellations)
+        decision = wanted.get(event.spec.key, Decision.CONTINUE)
         if decision is Decision.CONTINUE and event.report is not None:
             event.past.append(event.report)
-            decision = feed.report(event.spec.key, event.report)
+            decision = self._answer(feed.report, event.spec.key, event.report)
             if decision is Decision.CONTINUE:
-                self._schedule(event.lease, event.spec, event.rest, event.past)
+                self._schedule(event.time_s, event.lease, event.spec, event.rest, event.past)
                 return
         ending = self._script.ending(event.spec, event.past)
+        left_s = event.time_s
         if decision is not Decision.CONTINUE:
             ending = Ending(decision.outcome, ending.value, ending.best_step)
-        self._end(feed, event, ending)
+            # It goes on until it hears of it.
+            left_s = self.now_s
+        self._end(feed, event, ending, left_s)
 
-    def _end(self, feed: Feed, event: _Event, ending: Ending) -> None:
-        feed.end(event.spec.key, ending)
-        self._open[event.lease.slot] -= 1
-        if self._open[event.lease.slot] == 0:
+    def _end(self, feed: Feed, event: _Event, ending: Ending, left_s: float) -> None:
+        self._answer(feed.end, event.spec.key, ending)
+        slot = event.lease.slot
+        self._left_s[slot] = max(self._left_s[slot], left_s)
+        self._open[slot] -= 1
+        if self._open[slot] == 0:
             self._idle.append(event.lease)
-            self.busy_s += self.now_s - self._began_s[event.lease.slot]
+            self.busy_s += self._left_s[slot] - self._began_s[slot]

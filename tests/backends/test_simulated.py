@@ -59,6 +59,62 @@ def test_run_of_a_cancelled_trial_ends_it_at_its_next_event(tmp_path: Path) -> N
     assert backend.now_s == 10.0
 
 
+class Working(Trials):
+    """A driver that works for seconds before it answers."""
+
+    worked_s = 0.0
+    next_s = report_s = 0.0
+    answer = Decision.CONTINUE
+
+    def next(self, lease: Lease) -> Job | NoJob:
+        self.worked_s += self.next_s
+        return super().next(lease)
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        super().report(key, report)
+        self.worked_s += self.report_s
+        return self.answer
+
+    def run(self, *, slots: int) -> SimulatedBackend:
+        backend = SimulatedBackend(
+            ScriptedTimes(), slots=slots, driver_clock=lambda: self.worked_s
+        )
+        backend.run(self)
+        return backend
+
+
+def test_run_with_a_driver_that_takes_time_has_free_slots_wait_for_it(tmp_path: Path) -> None:
+    feed = Working(tmp_path, [{"epoch_s": 10.0}], [{"epoch_s": 10.0}], [{"epoch_s": 1.0}])
+    feed.next_s = 2.0
+    backend = feed.run(slots=2)
+    # Given out after 2, 4 and, when the first is free, 12 and 2 more.
+    assert backend.waited_s == 2.0 + 4.0 + 2.0
+    assert backend.busy_s == 21.0
+
+
+def test_run_of_a_trial_goes_on_while_its_reports_wait_for_the_driver(tmp_path: Path) -> None:
+    feed = Working(tmp_path, [{"epochs": 3, "epoch_s": 10.0}])
+    feed.report_s = 4.0
+    backend = feed.run(slots=1)
+    assert backend.busy_s == 30.0
+    # The last report is answered when the trial has ended.
+    assert backend.now_s == 34.0
+
+
+def test_run_of_a_trial_that_is_stopped_goes_on_until_it_hears_of_it(tmp_path: Path) -> None:
+    feed = Working(tmp_path, [{"epochs": 3, "epoch_s": 10.0}])
+    feed.report_s, feed.answer = 4.0, Decision.STOP
+    backend = feed.run(slots=1)
+    assert backend.busy_s == 14.0
+
+
+def test_run_of_a_driver_that_takes_no_time_lets_no_slot_wait(tmp_path: Path) -> None:
+    feed = Trials(tmp_path, *[[{"epoch_s": time_s}] for time_s in (50.0, 10.0, 10.0)])
+    backend = SimulatedBackend(ScriptedTimes(), slots=2)
+    backend.run(feed)
+    assert backend.waited_s == 0.0
+
+
 def test_run_of_a_feed_that_waits_for_nothing_is_refused(tmp_path: Path) -> None:
     class Waiting(Trials):
         def next(self, lease: Lease) -> Job | NoJob:
