@@ -17,6 +17,7 @@ from runner.study.packing import Packing, Placement
 from runner.study.pruning import Judge
 from runner.study.record import StudyRecord
 from runner.study.rules import Rules, RunningTrial
+from runner.study.running import Running
 from runner.study.sampling import Sampling
 from runner.study.showing import Showing
 from runner.study.storage import trial_folder
@@ -60,7 +61,7 @@ class StudyFeed:
         self.record = record
         self._listener = listener
         self.budget = budget
-        self.running: dict[int, RunningTrial] = {}
+        self.running = Running()
         self.stop_reason = ""
         self.failure: str | None = None
         self._sampling = sampling
@@ -87,8 +88,7 @@ class StudyFeed:
         if not self.stop_reason:
             self.stop_reason = reason
             logger.info("stopping: %s", reason)
-        for running in self.running.values():
-            self._want(running, Decision.PAUSE, reason)
+        self.running.want_all(Decision.PAUSE, reason)
 
     def next(self, lease: Lease) -> Job | NoJob:
         """See `Feed.next`."""
@@ -96,7 +96,7 @@ class StudyFeed:
         is_over = self.stop_reason or self.budget.is_time_up
         if not is_over and not self._packing.is_open(lease):
             return self._wait()
-        busy = len({running.lease.place for running in self.running.values()})
+        busy = self.running.places
         job = [] if is_over else self._waves.next_job(budget=self.budget, busy=busy)
         if not job and not self.running:
             self.finish()
@@ -127,7 +127,7 @@ class StudyFeed:
         if value is None or is_last or not self._judge.is_rung(report.step, after=before):
             return running.decision
         if self._is_weak(key.trial, value, epoch=report.step, after=before):
-            self._want(running, Decision.STOP, f"pruned at epoch {report.step}")
+            self.running.want(running, Decision.STOP, f"pruned at epoch {report.step}")
         return running.decision
 
     def end(self, key: Attempt, ending: Ending) -> None:
@@ -151,7 +151,7 @@ class StudyFeed:
             self.record.give_up(key.trial, ending)
         else:
             self.record.close(key.trial, ending)
-        del self.running[key.trial]
+        self.running.remove(key.trial)
         trial = self.record.trial(key.trial)
         self._packing.learn(trial)
         if ending.outcome is Outcome.LOST and not is_given_up:
@@ -170,20 +170,13 @@ class StudyFeed:
         self._showing.show_due()
         self._read_inbox()
         self._save_time(every_s=SAVE_TIME_EVERY_S)
-        if self.budget.is_time_up:
+        if self.budget.is_time_up and not self.stop_reason:
             self.stop(f"the time of {self.budget.time_s:g} s is used up")
-        limit = self._rules.trial_time_s
-        for running in self.running.values():
-            taken_s = time.monotonic() - running.started_s
-            if limit is not None and taken_s > running.limit_s(limit):
-                self._want(
-                    running, Decision.TIME_OUT, f"longer than search.trial_time {limit:g} s"
-                )
-        return {
-            running.key: running.decision
-            for running in self.running.values()
-            if running.decision is not Decision.CONTINUE
-        }
+        if (limit := self._rules.trial_time_s) is not None:
+            for running in self.running.overdue(limit, now_s=time.monotonic()):
+                why = f"longer than search.trial_time {limit:g} s"
+                self.running.want(running, Decision.TIME_OUT, why)
+        return self.running.leaving
 
     def _begin(
         self, number: int, lease: Lease, placement: Placement, *, company: int
@@ -191,27 +184,21 @@ class StudyFeed:
         key = Attempt(number, self.record.begin(number))
         trial = self.record.trial(number)
         epochs = self._rules.epochs_of(trial.params)
-        self.running[number] = RunningTrial(
-            key,
-            lease,
-            trial.params,
-            epochs,
-            time.monotonic(),
-            company,
-            placement.is_packed,
+        self.running.add(
+            RunningTrial(
+                key,
+                lease,
+                trial.params,
+                epochs,
+                time.monotonic(),
+                company,
+                placement.is_packed,
+            )
         )
-        self._count_neighbours(lease)
         self._showing.add(partial(self._logbook.begin, trial))
         self._showing.add(partial(self._listener.began, trial, lease, epochs))
         folder = str(trial_folder(self.record.folder, number))
         return TrialSpec(key, dict(trial.params), trial.seed, folder, placement.is_packed)
-
-    def _count_neighbours(self, lease: Lease) -> None:
-        """Note of each trial on a lease's device how many other jobs run there now."""
-        there = [trial for trial in self.running.values() if trial.lease.place == lease.place]
-        jobs = len({trial.lease.slot for trial in there})
-        for trial in there:
-            trial.beside = max(trial.beside, jobs - 1)
 
     def _is_weak(self, number: int, value: float, *, epoch: int, after: int) -> bool:
         """Whether a trial stops at a rung that it has come to.
@@ -231,10 +218,6 @@ class StudyFeed:
         """The running trial of an attempt; None for what a dead attempt still says."""
         running = self.running.get(key.trial)
         return running if running is not None and running.key == key else None
-
-    def _want(self, running: RunningTrial, decision: Decision, why: str) -> None:
-        if running.decision is Decision.CONTINUE:
-            running.decision, running.why = decision, why
 
     def _after(self, trial: TrialRecord, ending: Ending, *, is_final: bool) -> None:
         if is_final:
@@ -266,8 +249,8 @@ class StudyFeed:
         for wish in inbox.pending(self.record.folder):
             match wish:
                 case inbox.StopTrial(_, number):
-                    if number in self.running:
-                        self._want(self.running[number], Decision.STOP, "stopped by the user")
+                    if (running := self.running.get(number)) is not None:
+                        self.running.want(running, Decision.STOP, "stopped by the user")
                     inbox.settled(self.record.folder, wish)
                 case inbox.StopStudy(_, asked_at):
                     inbox.settled(self.record.folder, wish)

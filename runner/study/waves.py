@@ -5,9 +5,11 @@ asked, so their order costs it nothing.
 """
 
 import logging
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from typing import Any
 
 from runner.study.budget import Budget
@@ -124,7 +126,7 @@ class Waves:
         """Put a lost trial back: it runs next, by itself if others may have been its doom."""
         if is_alone:
             self._alone.add(trial.number)
-        self._queue = sorted([*self._queue, self._waiting(trial)])
+        insort(self._queue, self._waiting(trial))
 
     def next_job(self, *, budget: Budget, busy: int) -> list[Waiting]:
         """The trials of the next job, which stay in the queue; none if there are no more.
@@ -134,8 +136,8 @@ class Waves:
             busy: Devices, or slots of a CPU, that are running a job.
         """
         self._ask_what_is_due(budget)
-        again = [waiting for waiting in self._queue if waiting.turn == Turn.AGAIN]
-        ready = [*again, *self._queue[len(again) :][: budget.room(self._begun)]]
+        again = bisect_right(self._queue, Turn.AGAIN, key=attrgetter("turn"))
+        ready = self._queue[: again + budget.room(self._begun)]
         if not ready:
             return []
         job = ready[:1]
@@ -147,7 +149,8 @@ class Waves:
 
     def begin(self, job: Sequence[Waiting]) -> None:
         """The trials of the next job leave the queue."""
-        self._queue = [waiting for waiting in self._queue if waiting not in job]
+        begun = {waiting.number for waiting in job}
+        self._queue = [waiting for waiting in self._queue if waiting.number not in begun]
         self._begun += sum(waiting.turn != Turn.AGAIN for waiting in job)
 
     def _ask_what_is_due(self, budget: Budget) -> None:

@@ -553,7 +553,7 @@ def test_packed_out_of_memory_of_one_that_was_to_leave_is_what_was_wanted(
 ) -> None:
     with searching(SPACE, trials=9, waves=rules()) as opened:
         _, second = packed_pair(opened, shares(2))
-        opened.feed._want(opened.feed.running[2], decision, "told to leave")
+        opened.feed.running.want(opened.feed.running[2], decision, "told to leave")
         lose(opened, second, Outcome.OUT_OF_MEMORY)
         assert opened.outcomes[2] == state
 
