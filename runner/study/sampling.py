@@ -198,7 +198,7 @@ class Sampling:
         attrs = {k: v for k, v in frozen.system_attrs.items() if k != "fixed_params"}
         if after:
             attrs[STATE_ATTRIBUTE] = {"study": after}
-        return Proposal(params, dict(trial.distributions), attrs)
+        return Proposal(params, dict(frozen.distributions), attrs)
 
     def _study_attributes(self) -> dict[str, Any]:
         # Where a quasi-random sampler keeps its place in the sequence.

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from runner.experiment import FloatParameter, Space
-from runner.study.history import BEST, RECENT, Told, Window, mirror_study
+from runner.study.history import BEST, OPEN, RECENT, Mirror, Told, Window, mirror_study
 from runner.study.sampling import Sampling
 
 SPACE = Space({"x": FloatParameter(0.0, 1.0), "y": FloatParameter(0.0, 1.0)})
@@ -85,6 +85,41 @@ def test_mirror_shows_every_open_trial_and_the_window_by_number() -> None:
     assert late.number in [t.number for t in study.get_trials(states=(TrialState.COMPLETE,))]
     running = study.get_trials(states=(TrialState.RUNNING,))
     assert [trial.number for trial in running] == [0]
+
+
+def test_mirror_shows_the_latest_of_very_many_open_trials() -> None:
+    study = mirror_study("maximize")
+    asked = [study.ask() for _ in range(OPEN + 50)]
+    shown = [trial.number for trial in study.get_trials(deepcopy=False)]
+    assert shown == list(range(50, OPEN + 50))
+    study.tell(asked[-1], 1.0)
+    shown = [trial.number for trial in study.get_trials(deepcopy=False)]
+    assert shown == list(range(49, OPEN + 50))
+
+
+def test_mirror_gives_what_waits_to_be_asked_until_it_is() -> None:
+    study = mirror_study("maximize")
+    study.ask()
+    study.enqueue_trial({"x": 0.25})
+    waiting = study._storage.get_all_trials(study._study_id, states=(TrialState.WAITING,))
+    assert [trial.number for trial in waiting] == [1]
+    assert study.ask().suggest_float("x", 0, 1) == 0.25
+    assert study._storage.get_all_trials(study._study_id, states=(TrialState.WAITING,)) == []
+
+
+def test_mirror_keeps_of_a_long_study_what_is_shown_and_forgets_the_rest() -> None:
+    study = mirror_study("maximize")
+    storage = study._storage
+    assert isinstance(storage, Mirror)
+    drawn = values(2000)
+    for number, value in enumerate(drawn):
+        storage.create_new_trial(study._study_id, ended(number, value))
+    failed = ended(2000, None, state=TrialState.FAIL)
+    storage.create_new_trial(study._study_id, failed)
+    kept = [number for number in range(2001) if storage.get_trial(number).params]
+    assert kept == [trial.number for trial in study.get_trials(deepcopy=False)]
+    assert len(kept) < BEST + RECENT + 2
+    assert study.best_value == max(drawn)
 
 
 def test_ask_in_a_long_study_reads_no_more_than_the_window_and_survives_a_restart() -> None:
