@@ -14,9 +14,10 @@ from runner.report.leaderboard import (
     value_text,
 )
 from runner.report.listing import study_rows, study_table
-from runner.report.live import Goal, LiveView, PlainView
+from runner.report.live import LiveView, PlainView
 from runner.report.pictures import draw_pictures
 from runner.report.predictions import prediction_table
+from runner.report.progress import Goal
 from runner.report.publish import draw_into_run, page_of, publish
 from runner.report.showing import show_leaderboard
 from runner.report.study import board_of, status_values, summary_lines, trial_values

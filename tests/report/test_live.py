@@ -126,6 +126,46 @@ def test_live_view_remembers_the_trials_of_earlier_commands():
     assert "1/4 trials" in console.export_text()
 
 
+def shown(view: LiveView) -> str:
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(view.render())
+    return console.export_text()
+
+
+def test_live_view_of_hundreds_of_slots_shows_the_first_and_still_the_best():
+    view = LiveView(GOAL)
+    for number in reversed(range(500)):
+        view.began(trial(number), Lease(number), 3)
+    view.ended(trial(499, Outcome.COMPLETE, 0.9))
+
+    text = shown(view)
+
+    assert "15 (cpu)" in text
+    assert "16 (cpu)" not in text
+    assert "and 483 more" in text
+    assert "0.9000" in text
+
+
+def test_live_view_shows_the_five_best_and_of_equals_the_earlier():
+    view = LiveView(GOAL)
+    for number, value in enumerate((0.5, 0.9, 0.7, 0.9, 0.8, 0.6, 0.95)):
+        view.ended(trial(number, Outcome.COMPLETE, value))
+
+    rows = [line.split()[:2] for line in shown(view).splitlines() if line.strip()[:1].isdigit()]
+
+    assert rows == [["1", "6"], ["2", "1"], ["3", "3"], ["4", "4"], ["5", "2"]]
+
+
+def test_live_view_counts_a_trial_that_was_paused_once_when_it_has_ended():
+    view = LiveView(GOAL)
+    view.ended(trial(0, Outcome.PAUSED, is_waiting=True))
+    assert "0/4 trials" in shown(view)
+    view.ended(trial(0, Outcome.COMPLETE, 0.9))
+    view.remember([trial(0, Outcome.COMPLETE, 0.9)])
+
+    assert "1/4 trials (1 complete)" in shown(view)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(45, "45 s"), (600, "10 min"), (7500, "2 h 05 min")]
 )
