@@ -10,6 +10,7 @@ from runner.trial import (
     Channel,
     Ending,
     Facts,
+    Files,
     Hint,
     Job,
     Lease,
@@ -32,7 +33,10 @@ class Sleeping:
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         return Hint()
 
-    def moved(self, store: Store) -> Objective:
+    def needs(self) -> tuple[Files, ...]:
+        return ()
+
+    def moved(self, store: Store, places: Mapping[str, str]) -> Objective:
         return self
 
     def inspect(self, lease: Lease) -> Facts:

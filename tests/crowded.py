@@ -23,6 +23,7 @@ from runner.trial import (
     Demand,
     Ending,
     Facts,
+    Files,
     Hint,
     Job,
     Lease,
@@ -116,7 +117,10 @@ class Crowded:
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         return hint_of(params)
 
-    def moved(self, store: Store) -> Objective:
+    def needs(self) -> tuple[Files, ...]:
+        return ()
+
+    def moved(self, store: Store, places: Mapping[str, str]) -> Objective:
         return self
 
     def inspect(self, lease: Lease) -> Facts:

@@ -22,6 +22,7 @@ from runner.trial import (
     Decision,
     Ending,
     Facts,
+    Files,
     Hint,
     Job,
     Lease,
@@ -73,7 +74,10 @@ class Scripted:
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         return Hint()
 
-    def moved(self, store: Store) -> Objective:
+    def needs(self) -> tuple[Files, ...]:
+        return ()
+
+    def moved(self, store: Store, places: Mapping[str, str]) -> Objective:
         return self
 
     def inspect(self, lease: Lease) -> Facts:

@@ -20,6 +20,7 @@ from runner.data.cache import (
     unfinished_entries,
 )
 from runner.data.cleaning import Cleaning, clean
+from runner.data.copies import kept_copy
 from runner.data.disk import (
     POLL_S,
     DiskRefused,
@@ -33,7 +34,9 @@ from runner.data.disk import (
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Label, Labelled, Part, Source, Text, TextSource
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
-from runner.data.keeping import size_words
+from runner.data.keeping import size_words, why_no_copy
+from runner.data.local_files import files_below
+from runner.data.manifest import manifest_names
 from runner.data.opening import open_source
 from runner.data.pixels import load_pixels
 from runner.data.split import Split, make_split
@@ -85,13 +88,16 @@ __all__ = [
     "does_lock",
     "entry_path",
     "eval_batch",
+    "files_below",
     "fit",
     "in_chunks",
+    "kept_copy",
     "length_batches",
     "load_pixels",
     "lock_file",
     "locked",
     "make_split",
+    "manifest_names",
     "manifest_of",
     "mark_used",
     "open_source",
@@ -104,6 +110,7 @@ __all__ = [
     "tokenize_texts",
     "train_batch",
     "unfinished_entries",
+    "why_no_copy",
     "write_all",
 ]
 

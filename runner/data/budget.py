@@ -13,7 +13,7 @@ PREPARED = (PIXELS, TOKENS)
 """What counts together: decoded images and tokens."""
 
 # What `auto` takes at most, and what it leaves free for everybody else. Own choice.
-_SHARE_OF_DISK = 0.2
+SHARE_OF_DISK = 0.2
 _LEFT_FREE_BYTES = 4 * 2**30
 
 
@@ -51,7 +51,7 @@ class Allowance:
         within_reach = _blocks_bytes(cache) + disk.free
         if self.gib is not None:
             return min(int(self.gib * 2**30), within_reach)
-        return max(0, min(int(_SHARE_OF_DISK * disk.total), within_reach - _LEFT_FREE_BYTES))
+        return max(0, min(int(SHARE_OF_DISK * disk.total), within_reach - _LEFT_FREE_BYTES))
 
 
 AUTO = Allowance()

@@ -4,6 +4,7 @@ Layout:
     cache/<kind>/<key>.<suffix>     one entry; written as .tmp-* beside it, then renamed
     cache/<kind>/<key>/             one entry too, with all that is in the folder
     cache/<kind>/.tmp-*             a file, or a folder, that somebody is still writing
+    cache/<kind>/.lock-<key>        if there, locked by everybody who uses, or writes, that entry
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from runner.data.disk import does_lock, lock_file
 
 PIXELS = "pixels"
 TOKENS = "tokens"
@@ -125,7 +128,8 @@ def prune_cache(cache: Path, *, keep_bytes: int) -> list[CacheEntry]:
     """Remove the least recently used entries until at most `keep_bytes` are left.
 
     Returns:
-        The entries removed. What is unfinished and untouched for an hour goes too, uncounted.
+        The entries removed. What is unfinished and untouched for an hour goes too, uncounted;
+        what a process has locked stays.
     """
     for unfinished in unfinished_entries(cache):
         if time.time() - unfinished.last_used > ABANDONED_S:
@@ -135,15 +139,41 @@ def prune_cache(cache: Path, *, keep_bytes: int) -> list[CacheEntry]:
     for entry in entries:
         if total <= keep_bytes:
             break
-        remove_entry(entry)
-        total -= entry.bytes
-        removed.append(entry)
+        if remove_entry(entry):
+            total -= entry.bytes
+            removed.append(entry)
     return removed
 
 
-def remove_entry(entry: CacheEntry) -> None:
-    """Delete an entry; no error if it has gone already."""
-    if entry.path.is_dir() and not entry.path.is_symlink():
-        shutil.rmtree(entry.path, ignore_errors=True)
-    else:
-        entry.path.unlink(missing_ok=True)
+def remove_entry(entry: CacheEntry) -> bool:
+    """Delete an entry; no error if it has gone already, False if a process has it locked."""
+    with _alone(entry) as is_alone:
+        if not is_alone:
+            return False
+        if entry.path.is_dir() and not entry.path.is_symlink():
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            entry.path.unlink(missing_ok=True)
+    return True
+
+
+def use_lock(path: Path) -> Path:
+    """The file that is locked by who uses an entry; not every kind has one."""
+    return path.with_name(f".lock-{path.name.removeprefix(UNFINISHED)}")
+
+
+def is_entry_used(entry: CacheEntry) -> bool:
+    """Whether a process has an entry locked."""
+    with _alone(entry) as is_alone:
+        return not is_alone
+
+
+@contextlib.contextmanager
+def _alone(entry: CacheEntry) -> Iterator[bool]:
+    """Keep others from an entry that has a lock; whether nobody else uses it."""
+    lock = use_lock(entry.path)
+    if not lock.exists():
+        yield True
+        return
+    with lock_file(lock) as file:
+        yield does_lock(file)

@@ -1,5 +1,8 @@
 """Where prepared examples are kept, and why not on disk where they are not."""
 
+import socket
+from pathlib import Path
+
 from runner.data.budget import NoRoom
 from runner.data.disk import DiskRefused
 
@@ -14,6 +17,18 @@ def why_not_kept(error: NoRoom | DiskRefused) -> str:
         return f"the disk refused ({error})"
     needed, limit = size_words(error.needed_bytes), size_words(error.limit_bytes)
     return f"{needed} do not fit into the {limit} that reuse.data_gib leaves"
+
+
+def why_no_copy(error: NoRoom | DiskRefused, what: str, cache: Path) -> str:
+    """Why a copy of something could not be kept in a cache, and what to do, for people."""
+    where = f"{cache} on {socket.gethostname()}"
+    if isinstance(error, DiskRefused):
+        return f"{what} cannot be copied to {where}: the disk refused ({error})"
+    needed, room = size_words(error.needed_bytes), size_words(error.limit_bytes)
+    return (
+        f"{what} takes {needed}, and {where} has room for {room}; set RUNNER_HOME to a folder on "
+        "a larger disk"
+    )
 
 
 def size_words(size: float) -> str:

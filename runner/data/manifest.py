@@ -91,13 +91,32 @@ def _listed(where: str, row: dict[str, object], columns: Columns, kind: LabelKin
     path = cell_text(row.get(columns.path))
     if not path:
         raise DataError(f"{where}: the {columns.path!r} cell is empty")
-    normal = os.path.normpath(path if "/" in path else path.replace("\\", "/"))
     return Listed(
-        PurePosixPath(normal).as_posix(),
+        _normal(path),
         read_label(where, row, columns.labels, kind),
         group=cell_text(row.get(columns.group)) or None,
         split=part_in(where, cell_text(row.get(columns.split))),
     )
+
+
+def _normal(path: str) -> str:
+    """A path as written, with forward slashes."""
+    normal = os.path.normpath(path if "/" in path else path.replace("\\", "/"))
+    return PurePosixPath(normal).as_posix()
+
+
+def manifest_names(path: Path, column: str) -> tuple[str, ...]:
+    """The images that a manifest names, as their ids are; () if it has no such column.
+
+    Args:
+        path: As of `manifest_source`.
+        column: What the column of paths is called.
+    Raises:
+        DataSettingError: If there is no such file.
+        DataError: If it cannot be read.
+    """
+    cells = (cell_text(row.get(column)) for _, row in read_table(path).records())
+    return tuple(dict.fromkeys(_normal(cell) for cell in cells if cell))
 
 
 def part_in(where: str, cell: str) -> Part | None:

@@ -1,12 +1,14 @@
 """The one door to data: settings in, an opened source out."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 from runner.data.bundled import bundled_source
 from runner.data.class_filter import only_classes
 from runner.data.errors import DataSettingError
 from runner.data.example import Source, TextSource
+from runner.data.fetching import with_fetched
 from runner.data.folder import folder_source
 from runner.data.huggingface import HubColumns, huggingface_source
 from runner.data.labels import LabelColumns
@@ -22,7 +24,10 @@ from runner.experiment import (
     ManifestData,
     Modality,
     TorchvisionData,
+    is_address,
 )
+
+_Source = TypeVar("_Source", Source, TextSource)
 
 
 @overload
@@ -79,13 +84,20 @@ def open_source(
         DataError: If the data cannot be used as they are.
     """
     try:
+        here = with_fetched(settings, cache)
         if modality is Modality.TEXT:
-            texts = open_texts(settings, labels, base, cache)
+            texts = _called(open_texts(here, labels, base, cache), settings)
             return texts if settings.classes is None else only_classes(texts, settings.classes)
-        images = _open_images(settings, labels, base, cache)
+        images = _called(_open_images(here, labels, base, cache), settings)
         return images if settings.classes is None else only_classes(images, settings.classes)
     except OSError as err:
         raise DataError(f"the data ({settings.source}) cannot be read: {err}") from err
+
+
+def _called(source: _Source, settings: DataSettings) -> _Source:
+    """A source by the name that the experiment has: its address, where it was fetched."""
+    path = getattr(settings, "path", "")
+    return replace(source, name=path) if is_address(path) else source
 
 
 def _open_images(

@@ -3,6 +3,7 @@
 Imports pydantic, PyYAML and the standard library only, so that a wrong file is refused at once.
 """
 
+from runner.experiment.addresses import is_address
 from runner.experiment.conditions import Comparison, Condition
 from runner.experiment.data_settings import (
     BundledData,
@@ -33,6 +34,7 @@ from runner.experiment.parameters import (
     IntParameter,
     Parameter,
 )
+from runner.experiment.paths import data_paths, model_paths
 from runner.experiment.ray_settings import RaySettings
 from runner.experiment.recipe import MAX, Recipe
 from runner.experiment.scalars import Scalar
@@ -95,9 +97,12 @@ __all__ = [
     "TextDataSettings",
     "TorchvisionData",
     "TrackingSettings",
+    "data_paths",
     "duration_s",
+    "is_address",
     "is_free",
     "load_experiment",
+    "model_paths",
     "parse_setting",
     "parse_size",
 ]

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from runner.experiment.addresses import Place
 from runner.experiment.example_settings import (
     ImageDataSettings,
     RowLabelSettings,
@@ -30,19 +31,24 @@ class FolderData(ImageDataSettings):
     """A folder with one sub-folder of images per class."""
 
     source: Literal["folder"] = Field(description="Kind of source.")
-    path: Text = Field(description="The folder; relative to the experiment file.")
+    path: Place = Field(
+        description="The folder; relative to the experiment file, or an address such as "
+        "s3://bucket/cats."
+    )
 
 
 class ManifestData(RowLabelSettings, ImageDataSettings):
     """A table with one row per image."""
 
     source: Literal["manifest"] = Field(description="Kind of source.")
-    path: Text = Field(
+    path: Place = Field(
         pattern=r"\.(?:[cC][sS][vV]|[pP][aA][rR][qQ][uU][eE][tT])$",
-        description="A .csv or .parquet file; relative to the experiment file.",
+        description="A .csv or .parquet file; relative to the experiment file, or an address.",
     )
-    root: Text | None = Field(
-        None, description="Folder the image paths are relative to; null: the manifest's own."
+    root: Place | None = Field(
+        None,
+        description="Folder the image paths are relative to, or its address; null: the "
+        "manifest's own.",
     )
     path_column: Text = Field("path", description="Column with the path of the image.")
     group_column: Text = Field(
@@ -82,7 +88,7 @@ class HuggingFaceData(RowLabelSettings, TextDataSettings, ImageDataSettings):
 
 
 TableFile = Annotated[
-    str,
+    Place,
     Field(
         pattern=r"\.(?:[cC][sS][vV]|[tT][sS][vV]|[jJ][sS][oO][nN][lL]|[pP][aA][rR][qQ][uU][eE][tT])$"
     ),
@@ -94,7 +100,8 @@ class TableData(RowLabelSettings, TextDataSettings):
 
     source: Literal["table"] = Field(description="Kind of source.")
     path: TableFile = Field(
-        description="A .csv, .tsv, .jsonl or .parquet file; relative to the experiment file."
+        description="A .csv, .tsv, .jsonl or .parquet file; relative to the experiment file, or "
+        "an address."
     )
     validation_path: TableFile | None = Field(
         None,
@@ -128,14 +135,14 @@ class ConllData(TextDataSettings):
     """A file with one word and its tag per line, and a blank line between sentences."""
 
     source: Literal["conll"] = Field(description="Kind of source.")
-    path: Text = Field(
-        description="The file; relative to the experiment file. Fields are separated by tabs or "
-        "spaces; -DOCSTART- lines are skipped."
+    path: Place = Field(
+        description="The file; relative to the experiment file, or an address. Fields are "
+        "separated by tabs or spaces; -DOCSTART- lines are skipped."
     )
-    validation_path: Text | None = Field(
+    validation_path: Place | None = Field(
         None, description="The file of the validation split; null: taken out of `path`."
     )
-    test_path: Text | None = Field(
+    test_path: Place | None = Field(
         None, description="The file of the test split; null: taken out of `path`."
     )
     token_column: int = Field(

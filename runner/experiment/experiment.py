@@ -23,7 +23,14 @@ from runner.experiment.flaws import flaws_of
 from runner.experiment.identity import identity_of
 from runner.experiment.keys import TaskKeys, keys_of
 from runner.experiment.marks import MISSING, Flaw, KeyPath, Marks, key_path
-from runner.experiment.paths import absolute_data, absolute_function, absolute_weights
+from runner.experiment.paths import (
+    absolute_data,
+    absolute_function,
+    absolute_weights,
+    data_at,
+    function_at,
+    model_at,
+)
 from runner.experiment.ray_settings import RaySettings
 from runner.experiment.recipe import SETTINGS, Recipe
 from runner.experiment.recipe_fields import recipe_schema
@@ -293,6 +300,30 @@ class Experiment(BaseModel):
         here._source_file = source_file
         here._marks = marks
         return here
+
+    def relocated(self, places: Mapping[str, str]) -> Self:
+        """This experiment on a machine where files that it names lie elsewhere.
+
+        Args:
+            places: Where each lies there, by its path here; of an objective of one's own, where
+                its folder lies. What is not listed is where it was.
+        """
+
+        def where(path: str) -> str:
+            return places.get(path, path)
+
+        changed: dict[str, object] = {
+            name: function_at(function, where)
+            for name, function in (("objective", self.objective), ("evaluate", self.evaluate))
+            if function is not None
+        }
+        if not self.is_custom:
+            changed["data"] = data_at(self.data, where)
+            changed["model"] = model_at(self.model, where)
+        there = self.model_copy(update=changed)
+        file = self._source_file
+        there._source_file = file and Path(where(str(file.parent)), file.name)
+        return there
 
     def _at(self, path: KeyPath) -> object:
         value: Any = self.resolved()

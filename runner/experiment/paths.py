@@ -1,11 +1,14 @@
 """Paths in an experiment file are relative to that file; here they become absolute."""
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from runner.experiment.addresses import is_address
 from runner.experiment.settings import ModelSettings, is_weights_path
 
 _Data = TypeVar("_Data", bound=BaseModel)
@@ -19,24 +22,64 @@ _PATH_KEYS = {
 }
 
 
-def absolute_data(data: _Data, base: Path) -> _Data:
-    """The data settings with their paths absolute."""
+def data_paths(data: BaseModel) -> dict[str, str]:
+    """The paths of data settings by key; addresses are none."""
     keys = _PATH_KEYS.get(getattr(data, "source", ""), ())
     given = {key: getattr(data, key) for key in keys if getattr(data, key) is not None}
-    return data.model_copy(update={key: _absolute(path, base) for key, path in given.items()})
+    return {key: path for key, path in given.items() if not is_address(path)}
+
+
+def model_paths(model: ModelSettings) -> dict[str, str]:
+    """The paths of model settings by key: weights and tokenizer, as far as they are paths."""
+    given = {"weights": model.weights, "tokenizer": model.tokenizer}
+    return {key: path for key, path in given.items() if path and is_weights_path(path)}
+
+
+def absolute_data(data: _Data, base: Path) -> _Data:
+    """The data settings with their paths absolute."""
+    return _with_paths(data, data_paths(data), partial(_absolute, base=base))
 
 
 def absolute_weights(model: ModelSettings, base: Path) -> ModelSettings:
     """The model settings with those of weights and tokenizer that are paths absolute."""
-    given = {"weights": model.weights, "tokenizer": model.tokenizer}
-    paths = {key: path for key, path in given.items() if path and is_weights_path(path)}
-    return model.model_copy(update={key: _absolute(path, base) for key, path in paths.items()})
+    return _with_paths(model, model_paths(model), partial(_absolute, base=base))
 
 
 def absolute_function(function: str, base: Path) -> str:
     """A `file.py:function` with its file absolute."""
     path, _, name = function.rpartition(":")
     return f"{_absolute(path, base)}:{name}"
+
+
+def data_at(data: _Data, where: Callable[[str], str]) -> _Data:
+    """The data settings where their files lie elsewhere.
+
+    Args:
+        data: With absolute paths.
+        where: Gives the other path of each.
+    """
+    paths = data_paths(data)
+    is_manifest = getattr(data, "source", "") == "manifest"
+    if is_manifest and getattr(data, "root", None) is None and "path" in paths:
+        # A manifest that is elsewhere has not taken its images along.
+        paths["root"] = str(Path(paths["path"]).parent)
+    return _with_paths(data, paths, where)
+
+
+def model_at(model: ModelSettings, where: Callable[[str], str]) -> ModelSettings:
+    """The model settings where their files lie elsewhere; see `data_at`."""
+    return _with_paths(model, model_paths(model), where)
+
+
+def function_at(function: str, where: Callable[[str], str]) -> str:
+    """A `file.py:function` whose folder lies elsewhere; see `data_at`."""
+    path, _, name = function.rpartition(":")
+    file = Path(path)
+    return f"{Path(where(str(file.parent)), file.name)}:{name}"
+
+
+def _with_paths(settings: _Data, paths: Mapping[str, str], change: Callable[[str], str]) -> _Data:
+    return settings.model_copy(update={key: change(path) for key, path in paths.items()})
 
 
 def _absolute(path: str, base: Path) -> str:

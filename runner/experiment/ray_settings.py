@@ -51,6 +51,11 @@ class RaySettings(BaseModel):
     accelerator: Text | None = Field(
         None, description="Type of accelerator that a trial needs, as Ray calls it, e.g. H100."
     )
+    files: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
+        (),
+        description="task: custom: files and folders that its code reads, to be sent with it "
+        "to machines that do not see them; relative to the experiment file, in the code's folder.",
+    )
     runtime_env: dict[str, Any] = Field(
         default_factory=dict,
         description="Ray's runtime environment: working_dir, pip, env_vars and so on, as Ray "

@@ -59,8 +59,9 @@ def printable(value: object) -> str:
 
 
 def without_password(text: str) -> str:
-    """Text with the user and password of any URI in it hidden."""
-    return re.sub(r"//[^/@\s]*@", "//***@", text)
+    """Text with user, password and query of any URI in it hidden; a query may be a key."""
+    hidden = re.sub(r"//[^/@\s]*@", "//***@", text)
+    return re.sub(r"(://[^\s?'\"]*\?)[^\s'\"]+", r"\1***", hidden)
 
 
 def _short(text: str) -> str:

@@ -40,6 +40,9 @@ def task_flaws(written: Mapping[str, object], keys: TaskKeys) -> Iterator[Flaw]:
         if written.get(name):
             rule = f"is for `task: custom` alone, and this is {form.name}"
             yield Flaw((name,), rule, written[name])
+    if files := _section(written, "ray").get("files"):
+        rule = f"is for `task: custom` alone; {form.name} sends what data and model name"
+        yield Flaw(("ray", "files"), rule, files)
     for name in ("data", "model"):
         if name not in written:
             rule = f"is missing; it must be a mapping of keys to values, for {form.name}"

@@ -93,7 +93,8 @@ def _on_ray(
     else:
         cluster = stack.enter_context(cluster_at(address, asked, slots=slots))
         notes = (f"Ray cluster at {address}: {cluster.summary}",)
-    backend = RayBackend(objective, cluster, folder=trials_folder(folder))
+    log = folder / "logs" / "sent.txt"
+    backend = RayBackend(objective, cluster, folder=trials_folder(folder), log=log)
     stack.callback(backend.close)
     leases = tuple(cluster.lease(slot) for slot in range(cluster.count()))
     return Leases(leases, notes), backend

@@ -237,6 +237,21 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Files of the driver's machine that trials read.
+
+    Attributes:
+        key: Dotted key of the experiment that names them.
+        path: The file, or the folder; absolute.
+        names: Of a folder, which of its files, relative to it; None: all but hidden ones.
+    """
+
+    key: str
+    path: str
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Demand:
     """What a trial's need of device memory depends on, as far as trials of a study differ in it.
 
@@ -277,8 +292,18 @@ class Objective(Protocol):
         """What a trial with these parameters will be like; cheap, in the driver."""
         ...
 
-    def moved(self, store: "Store") -> "Objective":
-        """The same for a machine whose caches are elsewhere; it has loaded nothing yet."""
+    def needs(self) -> tuple[Files, ...]:
+        """What it reads that is not installed, and may not be there on another machine."""
+        ...
+
+    def moved(self, store: "Store", places: Mapping[str, str]) -> "Objective":
+        """The same for another machine; it has loaded nothing yet.
+
+        Args:
+            store: Has the caches there.
+            places: Where what it needs lies there, by the paths of `needs`; what is not listed
+                is at its path.
+        """
         ...
 
     def inspect(self, lease: Lease) -> Facts:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.experiment import Experiment, Store
 from runner.trial.boundary import ending_of
-from runner.trial.job import Channel, Facts, Hint, Job, Lease, Objective
+from runner.trial.job import Channel, Facts, Files, Hint, Job, Lease, Objective
+from runner.trial.needs import needs_of
 from runner.trial.sharing import hint_of
 
 if TYPE_CHECKING:
@@ -36,9 +37,13 @@ class FineTune:
         """Whether it could be trained with others, and its work; see `Objective.hint`."""
         return hint_of(self.experiment, params, facts)
 
-    def moved(self, store: Store) -> Objective:
+    def needs(self) -> tuple[Files, ...]:
+        """See `Objective.needs`."""
+        return needs_of(self.experiment)
+
+    def moved(self, store: Store, places: Mapping[str, str]) -> Objective:
         """See `Objective.moved`."""
-        return replace(self, store=store)
+        return replace(self, experiment=self.experiment.relocated(places), store=store)
 
     def inspect(self, lease: Lease) -> Facts:
         """Check what needs the libraries and the data; see `Objective.inspect`."""

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,10 +49,12 @@ class Nodes:
     """A head without cores, and workers of one core each.
 
     Attributes:
-        home: The driver's results; empty for the workers.
+        home: The driver's results.
+        hidden: What the driver sees there is not there for the workers; has `home`, or is it.
     """
 
     home: Path
+    hidden: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,15 +69,17 @@ class Nodes:
             "RAY_AUTH_TOKEN": secrets.token_hex(16),
             "RAY_DISABLE_USAGE_STATS": "1",
             "RUNNER_HOME": str(self.home),
+            # Ray's workers would wait behind whatever else this machine does.
+            "RAY_worker_niceness": "0",
         }
         port = self.address.partition(":")[2]
         head = ["--head", "--port", port, "--num-cpus=0", "--include-dashboard=false"]
         self._head = self._start([*RAY, "start", *head, "--temp-dir", self._temporary, "--block"])
         self._await_port(int(port))
 
-    def add_worker(self) -> None:
-        join = [*RAY, "start", "--address", self.address, "--num-cpus=1", "--block"]
-        hidden = f'mount -t tmpfs none {self.home} && exec "$@"'
+    def add_worker(self, cpus: int = 1) -> None:
+        join = [*RAY, "start", "--address", self.address, f"--num-cpus={cpus}", "--block"]
+        hidden = f'mount -t tmpfs none {self.hidden} && exec "$@"'
         self.workers.append(self._start(["unshare", "-m", "sh", "-c", hidden, "sh", *join]))
         deadline = time.monotonic() + 60
         while "Ray runtime started" not in self._log.read_text():
@@ -87,20 +93,27 @@ class Nodes:
         for process in (*self.workers, self._head):
             _kill(process)
 
-    def search(self, file: Path, *more: str) -> "subprocess.Popen[str]":
+    def search(
+        self, file: Path, *more: str, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
         where = ["--backend", "ray", "--ray-address", self.address]
         return subprocess.Popen(
             [sys.executable, "-m", "runner", "search", file.name, "--plain", *where, *more],
             cwd=file.parent,
-            env=self.environment,
+            env=self.environment if environment is None else environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def leaderboard(self) -> list[dict[str, object]]:
+    def sees(self, worker: int, path: Path) -> list[str]:
+        """What a worker node has in a folder."""
+        there = Path(f"/proc/{self.workers[worker].pid}/root{path}")
+        return sorted(entry.name for entry in there.iterdir()) if there.is_dir() else []
+
+    def leaderboard(self, name: str = "far") -> list[dict[str, object]]:
         done = subprocess.run(
-            [sys.executable, "-m", "runner", "leaderboard", "far", "--json"],
+            [sys.executable, "-m", "runner", "leaderboard", name, "--json"],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -142,7 +155,17 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     home = tmp_path / "home"
     home.mkdir()
-    nodes = Nodes(home)
+    nodes = Nodes(home, home)
+    yield nodes
+    nodes.close()
+
+
+@pytest.fixture
+def blind_nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Nodes that see neither results nor experiment, data, weights and code."""
+    home = tmp_path / "driver" / "home"
+    home.mkdir(parents=True)
+    nodes = Nodes(home, tmp_path / "driver")
     yield nodes
     nodes.close()
 
@@ -221,3 +244,142 @@ def test_stopped_while_no_node_is_left_it_ends_at_once_and_goes_on_later(
     said, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said
     assert [trial["outcome"] for trial in nodes.leaderboard()] == ["complete"] * 8
+
+
+def write_images(folder: Path) -> None:
+    """Two classes that differ in colour, and a table that names some of them."""
+    random = np.random.default_rng(0)
+    for number, name in enumerate(("red", "blue")):
+        (folder / name).mkdir(parents=True)
+        for index in range(40):
+            pixels = random.integers(0, 160, (32, 32, 3), dtype=np.uint8)
+            pixels[..., 2 * number] += 60
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def write_weights(file: Path) -> None:
+    """Weights of the tiny model below, of another head."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    model = timm.create_model("resnet10t", channels=[8, 8, 16, 16], stem_width=8, num_classes=5)
+    save_file(model.state_dict(), file)
+
+
+def test_data_and_weights_that_only_the_driver_sees_give_the_same_results(
+    blind_nodes: Nodes, tmp_path: Path
+) -> None:
+    driver = tmp_path / "driver"
+    write_images(driver / "data" / "colours")
+    write_weights(driver / "tiny.safetensors")
+    file = driver / "far.yaml"
+    file.write_text(
+        """
+name: far
+data: {source: folder, path: data/colours, image_size: 32}
+model:
+  name: resnet10t
+  weights: tiny.safetensors
+  arguments: {channels: [8, 8, 16, 16], stem_width: 8}
+train: {epochs: 2, batch_size: 16}
+search:
+  sampler: random
+  trials: 4
+  pruner: none
+  space: {learning_rate: {float: [1.0e-3, 1.0e-1], log: true}, freeze_depth: {choice: [0, max]}}
+ray: {cpus: 1}
+reuse: {fuse: 1}
+tracking: {pictures: 0}
+"""
+    )
+    # Two actors of one machine at once, and one of another.
+    blind_nodes.add_worker(cpus=2)
+    blind_nodes.add_worker()
+    assert blind_nodes.sees(0, driver) == []
+    search = blind_nodes.search(file)
+    said, _ = search.communicate(timeout=250)
+    assert search.returncode == 0, said
+
+    study = blind_nodes.home / "studies" / "far" / "1"
+    sent = (study / "logs" / "sent.txt").read_text().splitlines()
+    assert sorted(line.split()[2] for line in sent) == ["data.path:"] * 2 + ["model.weights:"] * 2
+    copies = blind_nodes.home / "cache" / "copies"
+    assert [len(blind_nodes.sees(node, copies)) - 3 for node in (0, 1)] == [2, 2], sent
+    alone = ["taskset", "-c", "0", sys.executable, "-m", "runner", "search", file.name, "--plain"]
+    here = subprocess.run(
+        [*alone, "--set", "search.slots=1"],
+        cwd=driver,
+        env={**blind_nodes.environment, "RUNNER_HOME": str(tmp_path / "other")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=250,
+    )
+    assert here.returncode == 0, here.stdout
+    assert len(measured(study)) == 4
+    assert measured(study) == measured(tmp_path / "other" / "studies" / "far" / "1")
+
+
+def measured(study: Path) -> dict[str, object]:
+    """All that is known of each trial, to the last bit, but what a clock said."""
+    found: dict[str, object] = {}
+    for file in sorted(study.glob("trials/*/evaluation.json")):
+        content = json.loads(file.read_text())
+        for row in content["history"]:
+            del row["time_ms"], row["train/examples_per_s"]
+        found[file.parent.name] = content
+    return found
+
+
+OWN_FILES = """
+from pathlib import Path
+from helper import bonus
+
+def objective(trial):
+    base = float((Path(__file__).parent / "tables" / "base.txt").read_text())
+    trial.report(1, accuracy=base + bonus + trial.params["x"])
+"""
+
+
+def test_code_that_only_the_driver_sees_runs_with_its_files(
+    blind_nodes: Nodes, tmp_path: Path
+) -> None:
+    driver = tmp_path / "driver"
+    (driver / "tables").mkdir()
+    (driver / "tables" / "base.txt").write_text("10")
+    (driver / "helper.py").write_text("bonus = 5")
+    (driver / "own.py").write_text(OWN_FILES)
+    (driver / "run.sh").write_text(
+        "#!/bin/sh\necho '{\"step\": 1, \"accuracy\": '$(cat tables/base.txt).$1'}'\n"
+    )
+    (driver / "run.sh").chmod(0o755)
+    rest = (
+        "search: {metric: accuracy, direction: maximize, trials: 2, pruner: none, "
+        "sampler: random, space: {x: {int: [1, 9]}}}, ray: {files: [tables]}}"
+    )
+    function, command = driver / "far.yaml", driver / "shell.yaml"
+    function.write_text("{name: far, task: custom, objective: 'own.py:objective', " + rest)
+    command.write_text("{name: shell, task: custom, command: [./run.sh, '{x}'], " + rest)
+    blind_nodes.add_worker()
+    for file in (function, command):
+        search = blind_nodes.search(file)
+        said, _ = search.communicate(timeout=200)
+        assert search.returncode == 0, said
+    for trial in blind_nodes.leaderboard():
+        assert trial["value"] == 15 + trial["params"]["x"]
+    for trial in blind_nodes.leaderboard("shell"):
+        assert trial["value"] == 10 + trial["params"]["x"] / 10
+
+
+def test_driver_without_the_clusters_token_is_told_what_to_do(nodes: Nodes, file: Path) -> None:
+    without = {**nodes.environment, "HOME": str(file.parent)}
+    del without["RAY_AUTH_TOKEN"]
+    another = {**nodes.environment, "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    for environment in (without, another):
+        search = nodes.search(file, environment=environment)
+        said, _ = search.communicate(timeout=100)
+        assert search.returncode == 1, said
+        assert "Traceback" not in said
+        assert "RAY_AUTH_MODE=token, and the token in RAY_AUTH_TOKEN or in ~/.ray/" in said

@@ -53,7 +53,7 @@ def make_backend(name: str, logs: Path, objective: Scripted | None = None) -> Ba
         from runner.backends.ray import Cluster, Needs, RayBackend
 
         cluster = Cluster(Needs(cpus=1), slots=SLOTS[name])
-        return RayBackend(objective, cluster, folder=logs)
+        return RayBackend(objective, cluster, folder=logs, log=logs / "sent.txt")
     leases = [Lease(slot=number) for number in range(SLOTS[name])]
     return LocalBackend(objective, leases, logs=logs)
 

@@ -109,7 +109,7 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
          "interpolation, mean, std, cleaning, max_empty, source, name, size"),
         ("data: {source: table, path: a.xlsx}\ntask: text_classification", "cats.yaml:2: "
          "data.path: does not have the form it needs. A .csv, .tsv, .jsonl or .parquet file; "
-         "relative to the experiment file. (seen: 'a.xlsx')"),
+         "relative to the experiment file, or an address. (seen: 'a.xlsx')"),
         ("data: {source: table, path: a.csv, image_size: 8}\ntask: text_classification",
          "cats.yaml:2: data.image_size: unknown key; allowed here: split, classes, cleaning, "
          "max_empty, label_column, label_columns, label_separator, source, path, "
@@ -130,7 +130,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         ("data: {source: bundled, name: digits, std: [1, 1, 0]}", "cats.yaml:2: data.std.2: must "
          "be a number, above 0 (seen: 0)"),
         ("data: {source: manifest, path: a.txt}", "cats.yaml:2: data.path: does not have the form "
-         "it needs. A .csv or .parquet file; relative to the experiment file. (seen: 'a.txt')"),
+         "it needs. A .csv or .parquet file; relative to the experiment file, or an address. "
+         "(seen: 'a.txt')"),
         ("data: {source: torchvision, name: X, download: yes}", "cats.yaml:2: data.download: must "
          "be true or false (seen: 'yes'); did you mean 'true'?"),
         ("data: {source: bundled, name: digits}\nmodel: {name: x, arguments: {a: .nan}}",

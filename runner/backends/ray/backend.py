@@ -15,7 +15,8 @@ from ray import tune
 from runner.backends.contract import Feed
 from runner.backends.ray.bridge import Bridge
 from runner.backends.ray.cluster import Cluster
-from runner.backends.ray.luggage import Address, close_depot, open_depot
+from runner.backends.ray.depot import Address, ToldFeed, close_depot, open_depot
+from runner.backends.ray.freight import items_of, named
 from runner.backends.ray.searching import FailureStopper, JobScheduler, JobSearcher
 from runner.backends.ray.trainable import JobTrainable, kept
 from runner.backends.worker import Setup, second_pass
@@ -47,6 +48,7 @@ class RayBackend:
         objective: What the actors run; pickled to them.
         cluster: The slots; Ray is connected.
         folder: Where the folders of all trials are, on this machine.
+        log: File that tells what was sent to which machine.
         grace_s: Seconds a cancelled trial gets to leave by itself.
     """
 
@@ -56,14 +58,16 @@ class RayBackend:
         cluster: Cluster,
         *,
         folder: Path,
+        log: Path,
         grace_s: float = GRACE_S,
     ) -> None:
         self._objective = objective
         self._cluster = cluster
         self._grace_s = grace_s
         self._search = secrets.token_hex(8)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._address: Address | None = open_depot(folder)
+        for made in (folder, log.parent):
+            made.mkdir(parents=True, exist_ok=True)
+        self._address: Address | None = open_depot(folder, items_of(objective.needs()), log=log)
 
     def inspect(self) -> Facts:
         """See `Backend.inspect`; Ray gives the process to an actor afterwards, if it can.
@@ -87,7 +91,9 @@ class RayBackend:
 
     def run(self, feed: Feed) -> None:
         """See `Backend.run`."""
-        bridge = Bridge(feed, self._cluster, grace_s=self._grace_s)
+        assert self._address is not None
+        told = ToldFeed(feed, self._address)
+        bridge = Bridge(told, self._cluster, grace_s=self._grace_s)
         needs = self._cluster.needs
         trainable = tune.with_resources(
             tune.with_parameters(
@@ -133,8 +139,12 @@ class RayBackend:
 
 def _inspect(search: str, setup: Setup, address: Address) -> Any:
     """The second pass, in a worker of the cluster; keeps what it loads for a later actor."""
-    objective = kept(search, setup.objective, address)
-    return second_pass(Setup(objective, setup.lease, setup.log))
+    try:
+        here = kept(search, setup.objective, address)
+    except RunnerError as error:
+        return error
+    found = second_pass(Setup(here.objective, setup.lease, setup.log))
+    return named(found, here.places) if isinstance(found, Facts) else found
 
 
 @contextmanager

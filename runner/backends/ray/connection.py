@@ -1,6 +1,7 @@
 """Connecting to Ray: a cluster that is there, or one on this machine for as long as the search."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,11 @@ from runner.trial import Lease
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 # Ray reports its use to its makers unless told not to; nobody has asked the user here.
 USAGE_VARIABLE = "RAY_USAGE_STATS_ENABLED"
+_TOKEN = (
+    "Give this driver the one of the cluster: RAY_AUTH_MODE=token, and the token in "
+    "RAY_AUTH_TOKEN or in ~/.ray/auth_token"
+)
+_PROBE_TIMEOUT_S = 5.0
 _QUIET = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
 
 
@@ -69,7 +75,7 @@ def cluster_at(address: str, asked: RaySettings, *, slots: int | None) -> Iterat
         asked: What one trial takes.
         slots: Jobs at once; None: as many as fit.
     Raises:
-        RunnerError: If nothing answers there.
+        RunnerError: If nothing answers there, or it wants a token that this driver has not.
         NoSuchDevice: If no node holds a trial.
     """
     with _connected(asked, None, slots=slots, address=address) as cluster:
@@ -87,13 +93,27 @@ def _connected(
     os.environ.setdefault(USAGE_VARIABLE, "0")
     try:
         ray.init(**_QUIET, **how, runtime_env=_environment(asked, usual))
+    except ray.exceptions.AuthenticationError as error:
+        raise RunnerError(f"Ray at {how['address']} wants a token. {_TOKEN}") from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         text = str(error).strip().splitlines()[0]
-        raise RunnerError(f"Ray at {how['address']} cannot be used: {text}") from error
+        raise RunnerError(
+            f"Ray at {how['address']} cannot be used: {text}{_refusal(how['address'])}"
+        ) from error
     try:
         yield Cluster(_needs(asked, usual), slots=slots)
     finally:
         ray.shutdown()
+
+
+def _refusal(address: str) -> str:
+    """What it means that Ray did not connect though something listens; Ray does not say."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_PROBE_TIMEOUT_S).close()
+    except (OSError, ValueError):
+        return ""
+    return f". Something listens there: if it is Ray, it may want another token. {_TOKEN}"
 
 
 def _needs(asked: RaySettings, usual: Needs | None) -> Needs:

@@ -173,4 +173,8 @@ def _actor_of(trial: Any) -> Any:
 
 def _cause_of(trial: Any) -> str:
     lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    # What we raised ourselves is a sentence for people, at the end of Ray's traceback.
+    ours = [line for line in lines if line.startswith("runner.errors.")]
+    if ours:
+        return ours[-1].partition(": ")[2]
     return " ".join(lines[:3]) if lines else "Ray does not say why"

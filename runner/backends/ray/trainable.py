@@ -10,6 +10,8 @@ import os
 import queue
 import tempfile
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from ray.tune import Trainable
 
 from runner.backends.logs import open_log, print_to, redirect
 from runner.backends.ray.bridge import Answers, Message
-from runner.backends.ray.luggage import Address, Luggage, Sending
+from runner.backends.ray.depot import Address, Delivery
+from runner.backends.ray.freight import places_here
+from runner.backends.ray.luggage import Luggage, Sending
 from runner.experiment import HOME_VARIABLE, Store
 from runner.trial import Attempt, Channel, Decision, Ending, Job, Lease, Objective, Report, run_job
 
@@ -25,15 +29,38 @@ HEARTBEAT_S = 0.5
 # Its last message; never sent.
 _OVER = None
 
-# What this process has loaded, by search: an actor that takes over a process finds it there.
-_KEPT: dict[str, Objective] = {}
+
+@dataclass(frozen=True)
+class Kept:
+    """A search in this process.
+
+    Attributes:
+        objective: With all that it has loaded.
+        places: Where on this machine lies what the experiment names, where it is not there.
+    """
+
+    objective: Objective
+    places: Mapping[str, str]
 
 
-def kept(search: str, objective: Objective, address: Address) -> Objective:
-    """The one objective of a search in this process, with all that it has loaded."""
+# By search: an actor that takes over a process finds what it has loaded.
+_KEPT: dict[str, Kept] = {}
+
+
+def kept(search: str, objective: Objective, address: Address) -> Kept:
+    """The one objective of a search in this process, with all that it has loaded.
+
+    Raises:
+        RunnerError: If what the experiment names is not here and cannot be fetched.
+    Side effects: What it names and this machine does not have is fetched into its cache.
+    """
     if search not in _KEPT:
         _KEPT.clear()
-        _KEPT[search] = objective if address.is_seen else objective.moved(_store_here())
+        store = _store_here()
+        places = places_here(address.items, Delivery(address.depot), store.cache)
+        is_at_home = address.is_seen and not places
+        here = objective if is_at_home else objective.moved(store, places)
+        _KEPT[search] = Kept(here, places)
     return _KEPT[search]
 
 
@@ -58,7 +85,7 @@ class JobTrainable(Trainable):  # type: ignore[misc]
             address: Where the trials' folders belong.
         """
         logging.captureWarnings(True)
-        self._objective = kept(search, objective, address)
+        self._objective = kept(search, objective, address).objective
         self._address = address
         self._thread: threading.Thread | None = None
         self._take(config)

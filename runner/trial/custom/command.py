@@ -18,12 +18,14 @@ from runner.trial.custom.history import History
 from runner.trial.custom.inspection import inspect_command
 from runner.trial.custom.line import Line
 from runner.trial.custom.listening import Listening
+from runner.trial.custom.needs import needs_of
 from runner.trial.custom.process import Command
 from runner.trial.job import (
     Channel,
     Decision,
     Ending,
     Facts,
+    Files,
     Hint,
     Job,
     Lease,
@@ -54,9 +56,13 @@ class CustomCommand:
         """Nothing is known of the user's own code; see `Objective.hint`."""
         return Hint()
 
-    def moved(self, store: Store) -> Objective:
+    def needs(self) -> tuple[Files, ...]:
+        """See `Objective.needs`."""
+        return needs_of(self.experiment)
+
+    def moved(self, store: Store, places: Mapping[str, str]) -> Objective:
         """See `Objective.moved`."""
-        return replace(self, store=store)
+        return replace(self, experiment=self.experiment.relocated(places), store=store)
 
     def inspect(self, lease: Lease) -> Facts:
         """Look for the program and at the places to fill in; see `Objective.inspect`."""

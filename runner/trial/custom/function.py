@@ -14,6 +14,7 @@ from runner.trial.custom.folders import TrialFolders
 from runner.trial.custom.history import History
 from runner.trial.custom.inspection import inspect_function
 from runner.trial.custom.line import Line
+from runner.trial.custom.needs import needs_of
 from runner.trial.custom.own_trial import CustomTrial, StopTrial
 from runner.trial.custom.source import Modules, Reference, load_function
 from runner.trial.custom.surroundings import beside, require_memory, reset_process
@@ -23,6 +24,7 @@ from runner.trial.job import (
     Decision,
     Ending,
     Facts,
+    Files,
     Hint,
     Job,
     Lease,
@@ -52,9 +54,13 @@ class CustomFunction:
         """Nothing is known of the user's own code; see `Objective.hint`."""
         return Hint()
 
-    def moved(self, store: Store) -> Objective:
+    def needs(self) -> tuple[Files, ...]:
+        """See `Objective.needs`."""
+        return needs_of(self.experiment)
+
+    def moved(self, store: Store, places: Mapping[str, str]) -> Objective:
         """See `Objective.moved`."""
-        return replace(self, store=store)
+        return replace(self, experiment=self.experiment.relocated(places), store=store)
 
     def inspect(self, lease: Lease) -> Facts:
         """Load the function and look whether it can be called; see `Objective.inspect`."""

@@ -44,10 +44,16 @@ def inspect_command(experiment: Experiment) -> Facts:
     if findings:
         return Facts(findings=tuple(findings))
     base = base_folder(experiment)
-    named = [base / word for word in experiment.command if _is_file(base / word)]
-    files = [each for file in named for each in _with_imports(file)]
     what = shlex.join(experiment.command)
-    return _facts(experiment, "command", what, tuple(files), base=base)
+    return _facts(experiment, "command", what, files_in_command(experiment), base=base)
+
+
+def files_in_command(experiment: Experiment) -> tuple[Path, ...]:
+    """The files that a command names, and what those of Python import beside them."""
+    assert experiment.command is not None
+    base = base_folder(experiment)
+    named = [base / word for word in experiment.command if _is_file(base / word)]
+    return tuple(each for file in named for each in _with_imports(file))
 
 
 def _facts(

@@ -1,0 +1,235 @@
+"""The driver's end of what is carried between machines: an actor on its machine.
+
+It takes in what workers send of their trials, and gives out what the experiment names and they
+do not have (`freight.py`).
+"""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from runner.backends.contract import Feed, NoJob
+from runner.backends.ray.freight import Item, Part, Warehouse
+from runner.trial import Attempt, Decision, Ending, Job, Lease, Report
+
+# A message of Ray's between nodes: large files go in pieces.
+CHUNK_BYTES = 64 * 2**20
+# No file that an objective of one's own leaves is called so.
+PARTIAL = ".runner-partial"
+
+
+class DeadAttempt(Exception):
+    """An attempt that has ended, or whose trial has a newer one, may not write any more."""
+
+
+class Depot:
+    """Reads and writes below one folder alone, for attempts that have not ended.
+
+    Args:
+        root: The study's folder of trials.
+        items: What the experiment names.
+        log: File that takes a line for each item that is sent to a machine.
+    """
+
+    def __init__(self, root: str, items: Sequence[Item] = (), log: str = os.devnull) -> None:
+        self._root = Path(root).resolve()
+        self._alive: dict[int, int] = {}
+        self._folders: dict[int, str] = {}
+        self._warehouse = Warehouse(items, Path(log))
+
+    def begin(self, keys: Sequence[Attempt]) -> None:
+        """These attempts may write; earlier ones at their trials no more."""
+        for key in keys:
+            self._alive[key.trial] = max(key.attempt, self._alive.get(key.trial, 0))
+
+    def end(self, key: Attempt) -> None:
+        """An attempt may write no more; what it did not commit goes."""
+        self._alive[key.trial] = max(key.attempt + 1, self._alive.get(key.trial, 0))
+        folder = self._folders.pop(key.trial, None)
+        if folder is not None:
+            self._drop_partials(folder)
+
+    def files(self, key: Attempt, folder: str) -> dict[str, int]:
+        """Sizes in bytes of what a trial's folder holds, by relative name, as an attempt begins.
+
+        Raises:
+            DeadAttempt: If it is over already.
+        Side effects: What an earlier attempt did not commit is removed.
+        """
+        self._require_alive(key)
+        self.begin([key])
+        self._folders[key.trial] = folder
+        self._drop_partials(folder)
+        base = self._inside(folder)
+        found = (path for path in base.rglob("*") if path.is_file())
+        return {path.relative_to(base).as_posix(): path.stat().st_size for path in found}
+
+    def read(self, path: str, offset: int) -> bytes:
+        """A piece of a file, at most CHUNK_BYTES."""
+        with self._inside(path).open("rb") as file:
+            file.seek(offset)
+            return file.read(CHUNK_BYTES)
+
+    def write(self, key: Attempt, path: str, content: bytes, *, is_first: bool) -> None:
+        """A piece of a file, in order; the file takes its place when it is committed.
+
+        Raises:
+            DeadAttempt: If the attempt is over.
+        """
+        self._require_alive(key)
+        partial = self._partial(path)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb" if is_first else "ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def commit(self, key: Attempt, written: list[str], gone: list[str]) -> None:
+        """Let what was written take its place, all at once, and remove what is gone.
+
+        A worker that dies before leaves what was there: a checkpoint of several files is of one
+        moment.
+
+        Raises:
+            DeadAttempt: If the attempt is over.
+        """
+        self._require_alive(key)
+        for path in written:
+            self._partial(path).replace(self._inside(path))
+        for path in gone:
+            self._inside(path).unlink(missing_ok=True)
+
+    @ray.method(concurrency_group="freight")  # type: ignore[untyped-decorator]
+    def content(self, number: int) -> str:
+        """See `Warehouse.content`."""
+        return self._warehouse.content(number)
+
+    @ray.method(concurrency_group="freight")  # type: ignore[untyped-decorator]
+    def begin_sending(self, number: int, machine: str) -> int:
+        """See `Warehouse.begin`."""
+        return self._warehouse.begin(number, machine)
+
+    @ray.method(concurrency_group="freight")  # type: ignore[untyped-decorator]
+    def piece(self, number: int, index: int) -> list[Part]:
+        """See `Warehouse.piece`."""
+        return self._warehouse.piece(number, index)
+
+    def _require_alive(self, key: Attempt) -> None:
+        if key.attempt < self._alive.get(key.trial, 0):
+            raise DeadAttempt(f"attempt {key.attempt} at trial {key.trial} is over")
+
+    def _drop_partials(self, folder: str) -> None:
+        for path in self._inside(folder).rglob(f"*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+
+    def _partial(self, path: str) -> Path:
+        target = self._inside(path)
+        return target.with_name(target.name + PARTIAL)
+
+    def _inside(self, path: str) -> Path:
+        """A path below the root.
+
+        Raises:
+            PermissionError: If it leads out of it.
+        """
+        place = (self._root / path).resolve()
+        if not place.is_relative_to(self._root):
+            raise PermissionError(f"{path} is not in the study's folder")
+        return place
+
+
+@dataclass(frozen=True)
+class Address:
+    """How workers find the driver's files.
+
+    Attributes:
+        root: The study's folder of trials on the driver's machine.
+        mark: A file in it; who sees it, sees the folder.
+        depot: The actor.
+        items: What the experiment names on the driver's machine.
+    """
+
+    root: str
+    mark: str
+    depot: Any
+    items: tuple[Item, ...] = ()
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether this machine sees the study's folder itself."""
+        return (Path(self.root) / self.mark).exists()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Items from the depot, on another machine; see `Supply`."""
+
+    depot: Any
+
+    def content(self, number: int) -> str:
+        """See `Supply.content`."""
+        digest: str = ray.get(self.depot.content.remote(number))
+        return digest
+
+    def pieces(self, number: int, machine: str) -> Iterator[list[Part]]:
+        """See `Supply.pieces`; the next one is on its way while one is used."""
+        count: int = ray.get(self.depot.begin_sending.remote(number, machine))
+        coming = self.depot.piece.remote(number, 0) if count else None
+        for index in range(1, count + 1):
+            here, coming = coming, None
+            if index < count:
+                coming = self.depot.piece.remote(number, index)
+            parts: list[Part] = ray.get(here)
+            yield parts
+
+
+def open_depot(root: Path, items: tuple[Item, ...], *, log: Path) -> Address:
+    """The driver's end, on this machine, for workers that do not see its files."""
+    here = ray.get_runtime_context().get_node_id()
+    near = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+    # Trials that save a checkpoint do not wait for data that are sent.
+    actor = ray.remote(concurrency_groups={"freight": 2})(Depot)
+    options = actor.options(num_cpus=0, scheduling_strategy=near)
+    depot = options.remote(str(root), items, str(log))
+    mark = f".seen-{secrets.token_hex(8)}"
+    (root / mark).touch()
+    return Address(str(root), mark, depot, items)
+
+
+def close_depot(address: Address) -> None:
+    """End the actor, and remove the mark."""
+    ray.kill(address.depot)
+    (Path(address.root) / address.mark).unlink(missing_ok=True)
+
+
+class ToldFeed:
+    """A feed that tells the depot which attempts run: what others still write is refused."""
+
+    def __init__(self, feed: Feed, address: Address) -> None:
+        self._feed = feed
+        self._depot = address.depot
+
+    def next(self, lease: Lease) -> Job | NoJob:
+        """See `Feed.next`."""
+        job = self._feed.next(lease)
+        if isinstance(job, Job):
+            self._depot.begin.remote([spec.key for spec in job.trials])
+        return job
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        """See `Feed.report`."""
+        return self._feed.report(key, report)
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        """See `Feed.end`."""
+        self._depot.end.remote(key)
+        self._feed.end(key, ending)
+
+    def cancellations(self) -> Mapping[Attempt, Decision]:
+        """See `Feed.cancellations`."""
+        return self._feed.cancellations()
