@@ -174,7 +174,7 @@ def _view(experiment: Experiment, show: str) -> LiveView | PlainView | None:
         experiment.name,
         experiment.metric,
         experiment.direction == "maximize",
-        experiment.search.trials,
+        experiment.trials,
         experiment.search.time_s,
     )
     is_live = show == "live" or (show == "auto" and sys.stdout.isatty())

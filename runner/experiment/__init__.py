@@ -35,6 +35,7 @@ from runner.experiment.parameters import (
     Parameter,
 )
 from runner.experiment.paths import data_paths, model_paths
+from runner.experiment.population import PBT
 from runner.experiment.ray_settings import RaySettings
 from runner.experiment.recipe import MAX, Recipe
 from runner.experiment.scalars import Scalar
@@ -61,6 +62,7 @@ __all__ = [
     "FREE_KEYS",
     "HOME_VARIABLE",
     "MAX",
+    "PBT",
     "TASK_FORMS",
     "BundledData",
     "ChoiceParameter",

@@ -8,6 +8,7 @@ from runner.experiment.grammar import read_space
 from runner.experiment.keys import TaskKeys, keys_of
 from runner.experiment.marks import Flaw
 from runner.experiment.parameters import FloatParameter
+from runner.experiment.population import population_flaws
 from runner.experiment.scalars import Scalar
 from runner.experiment.space import Space
 from runner.experiment.task_checks import task_flaws
@@ -41,6 +42,7 @@ def check_whole(written: Mapping[str, object]) -> tuple[Space | None, list[Flaw]
     first = list(_first_flaws(built, search.get("first", ())))
     found += [flaw for flaw in first if flaw.path[-1] not in flawed]
     found += _grid_flaws(built, search.get("sampler"))
+    found += population_flaws(search, base, is_custom=keys.is_free)
     return (None if found else built), found
 
 

@@ -31,6 +31,7 @@ from runner.experiment.paths import (
     function_at,
     model_at,
 )
+from runner.experiment.population import PBT
 from runner.experiment.ray_settings import RaySettings
 from runner.experiment.recipe import SETTINGS, Recipe
 from runner.experiment.recipe_fields import recipe_schema
@@ -191,6 +192,20 @@ class Experiment(BaseModel):
     def direction(self) -> Direction:
         """Which way the metric is better."""
         return self.search.direction or self.form.metrics[self.metric]
+
+    @property
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """With pbt: the epochs after which each segment begins and ends; otherwise none."""
+        if self.search.sampler != PBT:
+            return ()
+        epochs = self.train.epochs
+        length = self.search.segment or -(-epochs // 10)
+        return tuple((at, min(at + length, epochs)) for at in range(0, epochs, length))
+
+    @property
+    def trials(self) -> int:
+        """How many trials the study has; with pbt each segment of each member is one."""
+        return self.search.trials * max(1, len(self.segments))
 
     def recipe(self, params: Mapping[str, Scalar]) -> Recipe:
         """The recipe of one trial: `train` with the trial's own parameters on top.

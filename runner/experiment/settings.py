@@ -129,7 +129,11 @@ class SearchSettings(BaseModel):
         "`train` keys to ranges (see The search space).",
     )
     trials: int = Field(
-        20, ge=1, le=1_000_000, description="How many trials the study has, over all commands."
+        20,
+        ge=1,
+        le=1_000_000,
+        description="How many trials the study has, over all commands; with pbt how many are "
+        "trained side by side, each of which is as many trials as it has segments.",
     )
     time: Duration | None = Field(
         None,
@@ -146,11 +150,21 @@ class SearchSettings(BaseModel):
     direction: Literal["minimize", "maximize"] | None = Field(
         None, description="Which way the metric is better; null: known, except with task: custom."
     )
-    sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc"] = Field(
-        "tpe", description="How the next settings are chosen."
+    sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc", "pbt"] = Field(
+        "tpe",
+        description="How the next settings are chosen; `pbt`: population-based training, which "
+        "changes them while the model trains.",
+    )
+    segment: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="pbt: epochs that each of the population trains before they are compared; "
+        "null: a tenth of all epochs.",
     )
     pruner: Literal["asha", "median", "hyperband", "none"] = Field(
-        "asha", description="How weak trials are stopped early."
+        "asha",
+        description="How weak trials are stopped early; with pbt none are, as they are replaced.",
     )
     grace: int | None = Field(
         None,

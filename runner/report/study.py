@@ -1,13 +1,14 @@
 """A study's rows, its lines on screen and its values for scripts."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from runner.experiment import Experiment
 from runner.report.leaderboard import Leaderboard, LeaderboardRow, rank
 from runner.report.live import short
 from runner.report.table import leaderboard_text
-from runner.study import StudyRecord, TrialRecord, best_trials, is_locked
+from runner.study import StudyRecord, TrialRecord, best_trials, is_locked, lineage
 
 SHOWN_AT_THE_END = 5
 
@@ -38,9 +39,32 @@ def _row(trial: TrialRecord, run_id: str | None) -> LeaderboardRow:
         duration_s=duration_s,
         params=trial.params,
         run_id=run_id,
-        note=trial.reason,
+        note=trial.reason or _segment_text(trial),
         loss=trial.loss,
     )
+
+
+def _segment_text(trial: TrialRecord) -> str:
+    """Which part of a longer training a trial is."""
+    if trial.segment is None:
+        return ""
+    parent = trial.segment.parent
+    after = "" if parent is None else f", after trial {parent}"
+    return f"epochs {trial.segment.begin + 1} to {trial.segment.end}{after}"
+
+
+def schedule_lines(record: StudyRecord) -> list[str]:
+    """Of a population: the settings that led to the best trial, in turn."""
+    best = next(best_trials(record), None)
+    if best is None or best.segment is None:
+        return []
+    line = lineage(record.trials(), best.number)
+    lines = [f"schedule of trial {best.number}:"]
+    for trial in line:
+        assert trial.segment is not None
+        epochs = f"epochs {trial.segment.begin + 1} to {trial.segment.end}"
+        lines.append(f"  {epochs} (trial {trial.number}): {short(trial.params)}")
+    return lines
 
 
 def trial_values(trial: TrialRecord) -> dict[str, Any]:
@@ -52,6 +76,7 @@ def trial_values(trial: TrialRecord) -> dict[str, Any]:
         "best_epoch": trial.best_epoch,
         "params": dict(trial.params),
         "origin": trial.origin,
+        "segment": None if trial.segment is None else asdict(trial.segment),
         "seed": trial.seed,
         "reason": trial.reason,
         "notes": dict(trial.notes),
@@ -67,7 +92,7 @@ def status_values(record: StudyRecord) -> dict[str, Any]:
         "study": f"{record.name}:{record.folder.name}",
         "is_searching": is_locked(record.folder),
         "trials": len(trials),
-        "trials_budget": None if experiment is None else experiment.search.trials,
+        "trials_budget": None if experiment is None else experiment.trials,
         "states": {state: states.count(state) for state in dict.fromkeys(states)},
         "seconds_used": record.attributes.get("seconds_used", 0.0),
         "best": next((trial_values(t) for t in best_trials(record)), None),
@@ -91,6 +116,7 @@ def summary_lines(record: StudyRecord, stop_reason: str) -> list[str]:
         lines.append(f"running: trial {trial['number']}  {short(trial['params'])}")
     if values["best"] is not None:
         lines += ["", leaderboard_text(board_of(record), limit=SHOWN_AT_THE_END)]
+        lines += schedule_lines(record)
     lines += ["", *_next_steps(record, values)]
     return lines
 

@@ -11,6 +11,7 @@ from runner.study.listener import Listener, Silent
 from runner.study.logbook import EVALUATION, WEIGHTS
 from runner.study.options import BackendName, Options
 from runner.study.planning import plan, plan_lines, validate
+from runner.study.population import lineage
 from runner.study.reading import StudySummary, choose_trial, list_studies, read_study
 from runner.study.record import StudyRecord, best_trials
 from runner.study.rules import RunningTrial
@@ -49,6 +50,7 @@ __all__ = [
     "existing_study_folder",
     "is_locked",
     "known_run_ids",
+    "lineage",
     "list_studies",
     "longest_trial",
     "open_search",

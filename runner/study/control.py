@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.errors import NotFound, StudyError
-from runner.experiment import Experiment, Space, Store
+from runner.experiment import PBT, Experiment, Space, Store
 from runner.study.inbox import post
 from runner.study.reading import read_study
 from runner.study.record import StudyRecord
@@ -46,11 +46,17 @@ def enqueue(store: Store, reference: str, params: Mapping[str, Any]) -> str:
     """
     record = read_study(store, reference)
     space = space_of(record)
+    search = record.attributes["experiment"]["search"]
+    if search["sampler"] == PBT:
+        raise StudyError(
+            "a population takes no setting once it has begun; write it into `search.first` and "
+            "begin with --new"
+        )
     problems = space.check_point(params)
     if problems:
         raise StudyError("this setting cannot be tried:\n" + "\n".join(problems))
     post(record.folder, "enqueue", {"params": dict(space.as_point(params))})
-    budget = int(record.attributes["experiment"]["search"]["trials"])
+    budget = int(search["trials"])
     if sum(trial.attempt >= 0 for trial in record.trials()) >= budget:
         return (
             f"kept, but the study has used its {budget} trials: search again with "

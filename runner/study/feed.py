@@ -14,6 +14,7 @@ from runner.study.judging import beside_others, has_run_out, judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
 from runner.study.packing import Packing, Placement
+from runner.study.population import forget, hand_down
 from runner.study.pruning import Judge
 from runner.study.record import StudyRecord
 from runner.study.rules import Rules, RunningTrial
@@ -162,6 +163,7 @@ class StudyFeed:
 
     def finish(self) -> None:
         """Note the time used, and let others hear of everything that has happened."""
+        self._forget_states()
         self._save_time()
         self._showing.show()
 
@@ -183,7 +185,9 @@ class StudyFeed:
     ) -> TrialSpec:
         key = Attempt(number, self.record.begin(number))
         trial = self.record.trial(number)
-        epochs = self._rules.epochs_of(trial.params)
+        segment = trial.segment
+        epochs = self._rules.epochs_of(trial.params) if segment is None else segment.end
+        hand_down(self.record.folder, trial)
         self.running.add(
             RunningTrial(
                 key,
@@ -198,7 +202,7 @@ class StudyFeed:
         self._showing.add(partial(self._logbook.begin, trial))
         self._showing.add(partial(self._listener.began, trial, lease, epochs))
         folder = str(trial_folder(self.record.folder, number))
-        return TrialSpec(key, dict(trial.params), trial.seed, folder, placement.is_packed)
+        return TrialSpec(key, dict(trial.params), trial.seed, folder, placement.is_packed, segment)
 
     def _is_weak(self, number: int, value: float, *, epoch: int, after: int) -> bool:
         """Whether a trial stops at a rung that it has come to.
@@ -223,6 +227,8 @@ class StudyFeed:
         if is_final:
             self._sampling.tell(trial.number, self.record.frozen(trial.number))
             self._judge.tell(trial)
+            if trial.segment is not None:
+                self._forget_states()
         is_failure = is_final and ending.outcome in (Outcome.FAILED, Outcome.LOST)
         if is_failure:
             self._failures_in_a_row += 1
@@ -235,6 +241,13 @@ class StudyFeed:
                 f"{trial_folder(self.record.folder, trial.number) / 'log.txt'}"
             )
             self.stop("too many failures in a row")
+
+    def _forget_states(self) -> None:
+        """Of a population whose generation has ended."""
+        count = self.record.count
+        if self._sampling.is_due(count):
+            is_over = self._sampling.is_over(count)
+            forget(self.record.folder, self.record.trials(), is_over=is_over)
 
     def _save_time(self, *, every_s: float = 0.0) -> None:
         """Now and then, so that a kill forgets only a little of what was used."""

@@ -41,7 +41,8 @@ class Ground:
         """After which epochs a trial may be stopped."""
         asked = self.experiment.search
         return rungs_of(
-            asked.pruner,
+            # Of a population the weak are replaced.
+            "none" if self.experiment.segments else asked.pruner,
             grace=asked.grace,
             train_examples=self.facts.train_examples,
             longest=self.longest,

@@ -14,6 +14,7 @@ from runner.study.mlflow_mapping import (
     ending_tags,
     history_of,
     is_told,
+    segment_tags,
     status_of,
 )
 from runner.study.ranking import Ranking
@@ -67,6 +68,7 @@ class Logbook:
                 "runner.seed": str(trial.seed),
                 "runner.origin": trial.origin,
                 "runner.searched": json.dumps(dict(trial.params)),
+                **segment_tags(trial),
             },
         )
 

@@ -48,6 +48,16 @@ def ending_tags(trial: TrialRecord) -> dict[str, str]:
     return tags | {f"runner.{name}": str(value) for name, value in notes.items()}
 
 
+def segment_tags(trial: TrialRecord) -> dict[str, str]:
+    """Of a part of a longer training: which epochs it trains, and after which trial."""
+    if trial.segment is None:
+        return {}
+    tags = {"runner.segment": f"epochs {trial.segment.begin + 1} to {trial.segment.end}"}
+    if trial.segment.parent is not None:
+        tags["runner.parent_trial"] = str(trial.segment.parent)
+    return tags
+
+
 def ending_artifacts(trial: TrialRecord, evaluation: Mapping[str, Any] | None) -> dict[str, str]:
     """Small text artifacts of a run that has ended."""
     artifacts = {}

@@ -5,6 +5,7 @@ from runner.study.feed import StudyFeed
 from runner.study.ground import Ground
 from runner.study.logbook import Logbook
 from runner.study.options import Options
+from runner.study.population import Population
 from runner.study.pruning import make_judge
 from runner.study.record import StudyRecord
 from runner.study.rules import Rules
@@ -20,9 +21,7 @@ def open_feed(
     asked = experiment.search
     return StudyFeed(
         record,
-        sampling=Sampling(
-            ground.space, asked.sampler, seed=experiment.seed, direction=experiment.direction
-        ),
+        sampling=_sampling_of(ground),
         judge=make_judge(
             ground.rungs,
             name=record.name,
@@ -30,7 +29,9 @@ def open_feed(
             is_maximized=record.is_maximized,
         ),
         budget=Budget(
-            asked.trials, asked.time_s, float(record.attributes.get("seconds_used", 0.0))
+            None if experiment.segments else asked.trials,
+            asked.time_s,
+            float(record.attributes.get("seconds_used", 0.0)),
         ),
         rules=Rules(
             metric=experiment.metric,
@@ -45,3 +46,13 @@ def open_feed(
         listener=options.listener,
         begun_at=options.begun_at,
     )
+
+
+def _sampling_of(ground: Ground) -> Sampling:
+    experiment = ground.experiment
+    asked, seed, direction = experiment.search, experiment.seed, experiment.direction
+    if experiment.segments:
+        return Population(
+            ground.space, experiment.segments, size=asked.trials, seed=seed, direction=direction
+        )
+    return Sampling(ground.space, asked.sampler, seed=seed, direction=direction)

@@ -55,7 +55,8 @@ def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, An
         "space": space.to_dict(),
         "settings_in_space": space.grid_size(),
         "max_freeze_depth": facts.max_freeze_depth,
-        "trials": experiment.search.trials,
+        "trials": experiment.trials,
+        "segments": [list(segment) for segment in experiment.segments],
         "first": [dict(point) for point in experiment.search.first],
         "epochs_at_most": ground.longest,
         "rungs": ground.rungs.of_a_trial(ground.longest),
@@ -84,6 +85,7 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
         f"search: {made['trials']} trials by {asked['sampler']}, {len(made['first'])} given "
         f"settings first{each}",
         *_wave_lines(made),
+        *_population_lines(made),
         *_packing_lines(made),
         f"rungs: {asked['pruner']} may stop a trial after epoch {after}"
         if made["rungs"]
@@ -93,11 +95,20 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
 
 def _wave_lines(made: Mapping[str, Any]) -> list[str]:
     size, free_size = made["wave"], made["wave_without_results"]
-    if free_size == 1:
+    if free_size == 1 or made["segments"]:
         return []
     asked = f"{size} trials are asked for at once" if size > 1 else "trials are asked one by one"
     freely = f", {free_size} where no proposal depends on a result" if free_size > size else ""
     return [f"waves: {asked}{freely}; the cheap ones of a wave run first"]
+
+
+def _population_lines(made: Mapping[str, Any]) -> list[str]:
+    segments = made["segments"]
+    if not segments:
+        return []
+    members = made["trials"] // len(segments)
+    ends = ", ".join(str(end) for _, end in segments[:-1])
+    return [f"population: {members} at a time, compared after epoch {ends}"]
 
 
 def _packed_here(experiment: Experiment) -> int:

@@ -1,9 +1,9 @@
 """The durable record of a study: which trials exist, their parameters, states and endings.
 
 Optuna's storage is the owner; this is the only module that writes to it. What Optuna has no
-word for is kept in user attributes of the trial (`origin`, `seed`, `wave`, `attempt`, `failed_at`,
-`exclusive`, `ending`) and of the study (`study_id`, `experiment`, `identity`, `facts`,
-`seconds_used`).
+word for is kept in user attributes of the trial (`origin`, `seed`, `wave`, `segment`, `attempt`,
+`failed_at`, `exclusive`, `ending`) and of the study (`study_id`, `experiment`, `identity`,
+`facts`, `seconds_used`).
 
 What belongs together is one write, which survives the death of the process. `sync` makes it
 survive that of the machine; nothing is shown as ended before.

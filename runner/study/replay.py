@@ -16,7 +16,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from runner.study.trial_record import TrialRecord
+from runner.study.trial_record import TrialRecord, segment_of
 from runner.trial import Outcome
 
 
@@ -213,6 +213,7 @@ def _record_of(number: int, trial: _Trial) -> TrialRecord:
         started=_local(trial.started),
         ended=_local(trial.ended),
         is_exclusive=attrs.get("exclusive", False),
+        segment=segment_of(attrs),
     )
 
 

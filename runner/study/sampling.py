@@ -23,7 +23,7 @@ from runner.experiment import (
     Parameter,
     Space,
 )
-from runner.trial import derive_seed
+from runner.trial import Segment, derive_seed
 
 if TYPE_CHECKING:
     import optuna
@@ -51,11 +51,13 @@ class Proposal:
         params: Values by name; parameters not in use are left out.
         distributions: Optuna's distribution of each.
         system_attrs: What the sampler wants to remember.
+        segment: The part of a longer training that it is; None: a whole one.
     """
 
     params: Mapping[str, Any]
     distributions: Mapping[str, "optuna.distributions.BaseDistribution"]
     system_attrs: Mapping[str, Any] = field(default_factory=dict)
+    segment: Segment | None = None
 
 
 class Sampling:
@@ -89,6 +91,14 @@ class Sampling:
         if self._sampler not in STARTUP:
             return sys.maxsize
         return max(0, STARTUP[self._sampler] - asked)
+
+    def is_due(self, asked: int) -> bool:
+        """Whether more trials may be asked for when none waits; see `Population`."""
+        return True
+
+    def is_over(self, asked: int) -> bool:
+        """Whether it is known that none will be asked for any more; see `Population`."""
+        return False
 
     def learn(self, trial: "optuna.trial.FrozenTrial") -> None:
         """Take over a trial of the durable study, in the order of their numbers.

@@ -125,9 +125,16 @@ def _prepare(
         record.attributes["experiment"], folder=Path(beside) if beside else None
     )
     again = trials[number]
+    if again.segment is not None and again.segment.parent is not None:
+        raise NotFound(
+            f"trial {number} went on from the state of trial {again.segment.parent}, which is not "
+            "kept; its weights are, where it is among the best"
+        )
     # Sums in another order round differently: the same device and thread count, or not the same.
     lease = Lease(0, (str(again.notes.get("device", "cpu")),), int(again.notes.get("threads", 1)))
-    spec = TrialSpec(Attempt(number, 0), dict(again.params), again.seed, folder)
+    spec = TrialSpec(
+        Attempt(number, 0), dict(again.params), again.seed, folder, segment=again.segment
+    )
     return experiment, spec, lease, again
 
 

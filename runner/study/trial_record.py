@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.study.sampling import Proposal
-from runner.trial import Ending, Outcome
+from runner.trial import Ending, Outcome, Segment
 
 if TYPE_CHECKING:
     import optuna
@@ -56,6 +56,7 @@ class TrialRecord:
         notes: Facts about the run (seconds, device, micro-batch, ...).
         started, ended: Local time.
         is_exclusive: Whether it must have a device to itself: it was lost beside others.
+        segment: The part of a longer training that it is; None: a whole one.
     """
 
     number: int
@@ -76,6 +77,7 @@ class TrialRecord:
     started: datetime | None
     ended: datetime | None
     is_exclusive: bool = False
+    segment: Segment | None = None
 
     @property
     def loss(self) -> float:
@@ -97,12 +99,14 @@ def waiting_trial(asked: Asked) -> "optuna.trial.FrozenTrial":
 
     attrs = {"origin": asked.origin, "seed": asked.seed, "attempt": -1}
     wave = {} if asked.wave[1] == 1 else {"wave": list(asked.wave)}
+    segment = asked.proposal.segment
+    part = {} if segment is None else {"segment": list(astuple(segment))}
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.WAITING,
         params=dict(asked.proposal.params),
         distributions=dict(asked.proposal.distributions),
         system_attrs=dict(asked.proposal.system_attrs),
-        user_attrs={**attrs, **wave},
+        user_attrs={**attrs, **wave, **part},
     )
 
 
@@ -150,4 +154,11 @@ def record_of(trial: "optuna.trial.FrozenTrial") -> TrialRecord:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         is_exclusive=bool(trial.user_attrs.get("exclusive", False)),
+        segment=segment_of(trial.user_attrs),
     )
+
+
+def segment_of(attributes: Mapping[str, Any]) -> Segment | None:
+    """What part of a longer training a trial is, by its attributes."""
+    written = attributes.get("segment")
+    return None if written is None else Segment(*written)

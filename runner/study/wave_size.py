@@ -1,5 +1,6 @@
 """How many trials are asked for at once, and whether anything is gained by it."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,6 +30,9 @@ def wave_rules(ground: Ground) -> WaveRules:
         return ground.objective.hint(params, ground.facts)
 
     fuse = ground.experiment.reuse.fuse
+    if ground.experiment.segments:
+        # A generation at a time, each by itself: it goes on from a state of its own.
+        return WaveRules(1, sys.maxsize, 1, ground.slots, hint_of)
     asked = ground.experiment.search.wave
     if asked != "auto":
         return WaveRules(asked, asked, fuse, ground.slots, hint_of)

@@ -161,8 +161,8 @@ class Waves:
         # counts, and one trial of the wave is left waiting in its place.
         while self._queue and self._enqueued and budget.room(self._begun):
             self._ask((self._record.count, 1), room=1)
-        if not self._queue:
-            count = self._record.count
+        count = self._record.count
+        if not self._queue and self._sampling.is_due(count):
             self._ask((count, self._size(count)), room=budget.room(count))
 
     def _size(self, asked: int) -> int:
@@ -213,7 +213,7 @@ class Waves:
 
     def _say_exhausted(self) -> None:
         if not self._is_exhausted:
-            logger.info("every setting of the grid has been tried")
+            logger.info("the sampler has nothing more to propose")
         self._is_exhausted = True
 
 

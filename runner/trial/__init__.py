@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.trial.boundary import run_job
 from runner.trial.job import (
+    CHECKPOINT,
+    INHERITED,
     Attempt,
     Channel,
     Decision,
@@ -22,6 +24,7 @@ from runner.trial.job import (
     Objective,
     Outcome,
     Report,
+    Segment,
     Share,
     TrialSpec,
 )
@@ -75,6 +78,8 @@ _HEAVY = {
 
 __all__ = [
     "ARTIFACTS",
+    "CHECKPOINT",
+    "INHERITED",
     "MODEL",
     "SCRATCH",
     "Attempt",
@@ -101,6 +106,7 @@ __all__ = [
     "Printed",
     "Report",
     "SavedTrial",
+    "Segment",
     "Share",
     "StopTrial",
     "TextModality",

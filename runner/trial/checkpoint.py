@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner.trial.job import Report
+from runner.trial.job import CHECKPOINT, Report
 
-CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"
 
 
@@ -63,12 +62,12 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
     temporary.replace(target)
 
 
-def load_checkpoint(folder: Path) -> TrainingState | None:
-    """The trial's checkpoint, or None if it has none.
+def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> TrainingState | None:
+    """The trial's checkpoint, or the one that it goes on from; None if it has none.
 
     Only tensors and plain values are unpickled (`weights_only`).
     """
-    path = folder / CHECKPOINT
+    path = folder / name
     if not path.exists():
         return None
     values = torch.load(path, map_location="cpu", weights_only=True)

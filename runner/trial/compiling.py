@@ -129,17 +129,18 @@ class TrainingPass:
             state.compiled_from = state.compiled_from or state.epoch + 1
             logger.info("compiled in %.1f s", time.monotonic() - started)
 
-    def judge(self, state: TrainingState, *, epoch_s: float) -> None:
+    def judge(self, state: TrainingState, *, epoch_s: float, last_epoch: int) -> None:
         """Decide, after the first whole epoch, whether what is left is worth compiling.
 
         Args:
             state: After that epoch; the decision goes there.
             epoch_s: Seconds that training took in it, validation not counted.
+            last_epoch: The epoch after which the trial ends.
         """
         is_decided = state.compiled_from is not None or state.plain_because is not None
         if self.obstacle is not None or self.recipe.compile != "auto" or is_decided:
             return
-        left_s = (self.recipe.epochs - state.epoch) * epoch_s
+        left_s = (last_epoch - state.epoch) * epoch_s
         if is_worth_compiling(left_s, self.numerics.dtype):
             state.compiled_from = state.epoch + 1
         else:

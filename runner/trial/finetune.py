@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from runner.errors import TrialFailed
 from runner.experiment import Experiment
 from runner.trial.bench import Bench, Built
 from runner.trial.checkpoint import (
@@ -15,7 +16,16 @@ from runner.trial.checkpoint import (
     remove_checkpoint,
     save_weights,
 )
-from runner.trial.job import Channel, Decision, Ending, Lease, Outcome, TrialSpec
+from runner.trial.job import (
+    INHERITED,
+    Channel,
+    Decision,
+    Ending,
+    Lease,
+    Outcome,
+    Segment,
+    TrialSpec,
+)
 from runner.trial.memory import peak_memory_gib, with_shrinking_micro_batch
 from runner.trial.precision import Numerics
 from runner.trial.progress import Goal
@@ -62,6 +72,8 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
             # Read again for each attempt: a failed one may have changed the loaded state in place.
             if (state := load_checkpoint(folder)) is not None:
                 training.restore(state)
+            elif spec.segment is not None and spec.segment.parent is not None:
+                training.inherit(_inherited(folder, spec.segment))
             training.run(channel)
         except Leave as leave:
             return leave.decision
@@ -79,10 +91,32 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
     pieces = -(-recipe.batch_size // training.micro_batch)
     if pieces > 1:
         notes["micro_batches"] = pieces
-    before = saved.epoch if saved is not None else 0
+    begin = 0 if spec.segment is None else spec.segment.begin
+    before = saved.epoch if saved is not None else begin
     return ending_of_state(
-        training.state, decision.outcome, lease, folder, notes, epochs_before=before
+        training.state,
+        decision.outcome,
+        lease,
+        folder,
+        notes,
+        epochs_before=before,
+        is_segment=spec.segment is not None,
     )
+
+
+def _inherited(folder: Path, segment: Segment) -> TrainingState:
+    """The state that a trial goes on from.
+
+    Raises:
+        TrialFailed: If it is not there.
+    """
+    state = load_checkpoint(folder, INHERITED)
+    if state is None:
+        raise TrialFailed(
+            f"the last state of trial {segment.parent}, from which this one goes on, is gone"
+        )
+    logger.info("going on from trial %s after epoch %d", segment.parent, state.epoch)
+    return state
 
 
 def computing_notes(built: Built, numerics: Numerics, route: Route) -> dict[str, Any]:
@@ -113,6 +147,7 @@ def ending_of_state(
     notes: Mapping[str, Any],
     *,
     epochs_before: int = 0,
+    is_segment: bool = False,
 ) -> Ending:
     """The ending of a trial that was trained so far.
 
@@ -123,6 +158,7 @@ def ending_of_state(
         folder: The trial's.
         notes: More about the run.
         epochs_before: Those of earlier attempts; without a new one no memory was measured.
+        is_segment: Whether other trials go on from its last state, which then stays.
 
     Side effects: writes the weights of a complete trial into its folder, and removes the
     checkpoint of one that is over.
@@ -134,7 +170,7 @@ def ending_of_state(
         )
     if is_complete and state.best_weights is not None:
         save_weights(folder, state.best_weights)
-    if outcome is not Outcome.PAUSED:
+    if outcome is not Outcome.PAUSED and not (is_segment and is_complete):
         remove_checkpoint(folder)
     evaluation: dict[str, Any] | None = None
     if state.best_evaluation is not None:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from runner.experiment import Store
 
 
+# In a trial's folder: its own state, and the one that it goes on from (see `Segment`).
+CHECKPOINT = "checkpoint.pt"
+INHERITED = "inherited.pt"
+
+
 class Outcome(StrEnum):
     """How an attempt at a trial ended.
 
@@ -65,6 +70,21 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """The part of a longer training that one trial is.
+
+    Attributes:
+        parent: The trial from whose last state it goes on; None: it begins with the weights.
+        begin: Epochs that were trained before it.
+        end: The epoch after which it ends.
+    """
+
+    parent: int | None
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """Everything a worker needs to run one trial.
 
@@ -75,6 +95,8 @@ class TrialSpec:
         folder: The trial's own folder, for its log, checkpoint and weights.
         is_packed: Whether other jobs may run beside it on its device. Out of memory, it then ends
             at once and as it is: whose doing that was only a run by itself can show.
+        segment: What part of a longer training it is; its parent's state lies in the folder, and
+            its own is left there. None: it is a whole one.
     """
 
     key: Attempt
@@ -82,6 +104,7 @@ class TrialSpec:
     seed: int
     folder: str
     is_packed: bool = False
+    segment: Segment | None = None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def build_optimizer(
             (rate, decay),
             {"params": [], "lr": rate, "base_lr": rate, "weight_decay": decay},
         )
-        group["params"].append(parameter)
+        group["params"].append((name, parameter))
     return _construct(list(param_groups.values()), settings, fused=is_fused)
 
 
@@ -71,6 +71,21 @@ def _construct(
         is_nesterov = settings.momentum > 0
         return SGD(param_groups, momentum=settings.momentum, nesterov=is_nesterov, fused=kernel)
     raise ValueError(f"no optimiser named {settings.optimizer!r}: adamw, adam or sgd")
+
+
+def inherit_moments(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Take over what another optimiser has gathered of each parameter, but none of its settings.
+
+    Args:
+        optimizer: Of the same kind, over parameters of the same names; grouped by its own rates.
+        state: The other one's state dict.
+    """
+    theirs = [name for group in state["param_groups"] for name in group["param_names"]]
+    moments = {theirs[index]: each for index, each in state["state"].items()}
+    own = optimizer.state_dict()
+    mine = [name for group in own["param_groups"] for name in group["param_names"]]
+    own["state"] = {i: moments[name] for i, name in enumerate(mine) if name in moments}
+    optimizer.load_state_dict(own)
 
 
 def set_learning_rates(optimizer: Optimizer, factor: float) -> None:

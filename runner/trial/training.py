@@ -22,7 +22,12 @@ from runner.trial.epoch_order import count_batches, epoch_batches
 from runner.trial.images import PIXELS
 from runner.trial.job import Channel, Decision, Lease, Report, TrialSpec
 from runner.trial.modality import Batch, Moment, rows_of
-from runner.trial.optimizers import OptimizerSettings, build_optimizer, set_learning_rates
+from runner.trial.optimizers import (
+    OptimizerSettings,
+    build_optimizer,
+    inherit_moments,
+    set_learning_rates,
+)
 from runner.trial.precision import choose_numerics
 from runner.trial.progress import (
     STEPS_BETWEEN_NAN_CHECKS,
@@ -156,6 +161,22 @@ class Training:
         self.state = state
         self.state.micro_batch = self.micro_batch
 
+    def inherit(self, state: TrainingState) -> None:
+        """Go on from where another trial ended, with settings of its own."""
+        self.model.load_state_dict(state.model)
+        inherit_moments(self.optimizer, state.optimizer)
+        if self.average is not None and state.ema is not None:
+            self.average.load_state_dict(state.ema)
+        if state.scaler is not None:
+            self.stepper.scaler.load_state_dict(state.scaler)
+        self.state.epoch = state.epoch
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which it ends: the recipe's last, or that of its segment."""
+        segment = self.spec.segment
+        return self.recipe.epochs if segment is None else segment.end
+
     def run(self, channel: Channel) -> None:
         """Train the remaining epochs, reporting each.
 
@@ -164,16 +185,26 @@ class Training:
             TrialFailed: If the loss is no longer a number.
         """
         # Asked before an epoch: a checkpoint may hold the last one.
-        while self.state.epoch < self.recipe.epochs and not self._is_patience_over():
+        while self.state.epoch < self.last_epoch and not self._is_patience_over():
             report = self._epoch(channel)
             self.state.reports.append(report)
-            if self.state.seconds / self.state.epoch * self.recipe.epochs >= CHECKPOINT_FROM_S:
+            if self._is_worth_saving():
                 self._save()
             decision = channel.report(self.spec.key, report)
             if decision is not Decision.CONTINUE:
                 raise Leave(decision)
         if self._is_patience_over():
             logger.info("no better epoch for %s epochs: stopping", self.recipe.early_stopping)
+
+    def _is_worth_saving(self) -> bool:
+        """Whether what an interruption would cost is more than saving, or another goes on here."""
+        segment = self.spec.segment
+        if segment is None:
+            whole_s = self.state.seconds / self.state.epoch * self.recipe.epochs
+            return whole_s >= CHECKPOINT_FROM_S
+        is_end = self.state.epoch == segment.end
+        each_s = self.state.seconds / (self.state.epoch - segment.begin)
+        return is_end or each_s * (segment.end - segment.begin) >= CHECKPOINT_FROM_S
 
     def _epoch(self, channel: Channel) -> Report:
         started = time.monotonic()
@@ -183,7 +214,7 @@ class Training:
         train_s = time.monotonic() - started
         metrics = self._validate(epoch + 1)
         self.state.epoch = epoch + 1
-        self.training_pass.judge(self.state, epoch_s=train_s)
+        self.training_pass.judge(self.state, epoch_s=train_s, last_epoch=self.last_epoch)
         self.state.seconds += time.monotonic() - started
         logger.info("epoch %d: train loss %.4f, %s", epoch + 1, train_loss, metrics)
         return epoch_report(

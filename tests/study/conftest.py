@@ -121,6 +121,7 @@ def _open(
     listener: Listener | None = None,
     logbook_type: type[Logbook] = Logbook,
     waves: WaveRules | None = None,
+    sampling: Sampling | None = None,
 ) -> Opened:
     record = StudyRecord.open(folder, direction="maximize")
     rungs = Rungs(pruner)
@@ -137,7 +138,7 @@ def _open(
     logbook.catch_up(record)
     feed = StudyFeed(
         record,
-        sampling=Sampling(space, sampler, seed=seed, direction="maximize"),
+        sampling=sampling or Sampling(space, sampler, seed=seed, direction="maximize"),
         judge=make_judge(rungs, name="cats", max_epochs=9, is_maximized=True),
         budget=Budget(trials, time_s, float(record.attributes.get("seconds_used", 0.0))),
         rules=Rules(
