@@ -63,6 +63,8 @@ class Population(Sampling):
         direction: "maximize" or "minimize".
     """
 
+    exhausted = "the population has no more segments to train"
+
     def __init__(
         self,
         space: Space,

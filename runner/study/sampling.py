@@ -68,7 +68,12 @@ class Sampling:
         sampler: tpe, random, grid, gp, cmaes or qmc.
         seed: The study's.
         direction: "maximize" or "minimize".
+
+    Attributes:
+        exhausted: What is said when there is nothing more to propose.
     """
+
+    exhausted = "every setting of the grid has been tried"
 
     def __init__(self, space: Space, sampler: str, *, seed: int, direction: str) -> None:
         from runner.study.history import mirror_study

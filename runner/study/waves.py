@@ -213,7 +213,7 @@ class Waves:
 
     def _say_exhausted(self) -> None:
         if not self._is_exhausted:
-            logger.info("the sampler has nothing more to propose")
+            logger.info(self._sampling.exhausted)
         self._is_exhausted = True
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from runner.errors import Problem
-from runner.experiment import Experiment, FloatParameter, IntParameter
+from runner.experiment import Experiment, FloatParameter, IntParameter, SearchSettings
 
 Load = Callable[..., Experiment]
 Messages = Callable[..., list[str]]
@@ -72,9 +72,8 @@ def test_set_inside_a_space_by_name_changes_a_copy_of_it(load: Load, minimal: st
         ("trials", "--set trials: must have the form key=value, e.g. search.trials=5"),
         ("=5", "--set =5: must have the form key=value, e.g. search.trials=5"),
         ("a..b=5", "--set a..b=5: must have the form key=value, e.g. search.trials=5"),
-        ("search.trals=5", "--set search.trals=5: search.trals: unknown key; allowed here: space, "
-         "trials, time, trial_time, metric, direction, sampler, pruner, grace, wave, first, "
-         "slots, pack, devices, max_steps, max_failures; did you mean 'trials'?"),
+        ("search.trals=5", "--set search.trals=5: search.trals: unknown key; allowed here: "
+         f"{', '.join(SearchSettings.model_fields)}; did you mean 'trials'?"),
         ("serch.trials=5", "--set serch.trials=5: serch: unknown key; allowed here: name, "
          "description, seed, task, data, model, train, objective, command, evaluate, params, "
          "search, reuse, ray, tracking; did you mean 'search'?"),

@@ -22,6 +22,7 @@ def made_plan(**changes):
         "first": [],
         "epochs_at_most": 5,
         "rungs": [],
+        "segments": [],
         "wave": 1,
         "wave_without_results": 1,
         "packed": 1,
@@ -54,6 +55,12 @@ def test_plan_lines_hold_the_notes_that_a_search_begins_with():
 )
 def test_plan_lines_say_how_many_trials_are_asked_for_at_once(wave, free, line):
     assert line in plan_lines(made_plan(wave=wave, wave_without_results=free))
+
+
+def test_plan_lines_say_when_a_population_is_compared():
+    made = made_plan(trials=24, segments=[[0, 2], [2, 4], [4, 5]], wave_without_results=10**6)
+    assert "population: 8 at a time, compared after epoch 2, 4" in plan_lines(made)
+    assert not any(line.startswith("waves") for line in plan_lines(made))
 
 
 def test_plan_lines_say_how_many_trials_may_share_a_gpu():

@@ -100,7 +100,7 @@ def test_what_is_left_must_save_more_than_compiling_costs():
 def judged(after: TrainingState, *, epoch_s: float, **recipe) -> TrainingPass:
     on_gpu = numerics(torch.bfloat16, CUDA)
     made = TrainingPass(nn.Linear(2, 2), route(), on_gpu, Recipe(epochs=10, **recipe), 1)
-    made.judge(after, epoch_s=epoch_s)
+    made.judge(after, epoch_s=epoch_s, last_epoch=10)
     return made
 
 
