@@ -6,7 +6,6 @@ it lives.
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.connection import wait
@@ -14,19 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from runner.backends.contract import Feed, NoJob
+from runner.backends.given import GRACE_S, MAX_DEATHS_IN_A_ROW, Given
 from runner.backends.logs import log_of
 from runner.backends.process import WorkerProcess, dismiss
 from runner.errors import RunnerError, SearchStopped
-from runner.trial import Decision, Ending, Facts, Job, Lease, Objective, Outcome
+from runner.trial import Decision, Facts, Job, Lease, Objective
 
 logger = logging.getLogger(__name__)
 
 # How often the driver looks for cancellations and free slots when no worker speaks.
 TICK_S = 0.2
-# A worker told to leave gets this long to save its checkpoint before it is killed.
-GRACE_S = 30.0
-# A worker that dies this often in a row without ending a trial will not do better.
-MAX_DEATHS_IN_A_ROW = 3
 
 
 class LocalBackend:
@@ -69,7 +65,7 @@ class LocalBackend:
         try:
             _, _, answer = worker.connection.recv()
         except (EOFError, OSError) as error:
-            raise SearchStopped(worker.how_it_died(self._grace_s)) from error
+            raise SearchStopped(worker.how_it_died()) from error
         if isinstance(answer, RunnerError):
             raise answer
         facts: Facts = answer
@@ -79,7 +75,7 @@ class LocalBackend:
         """See `Backend.run`."""
         while True:
             waiting = self._hand_out(feed)
-            if not waiting and not any(worker.running for worker in self._workers.values()):
+            if not waiting and not any(worker.given.open for worker in self._workers.values()):
                 return
             self._cancel(feed)
             self._listen(feed)
@@ -98,14 +94,14 @@ class LocalBackend:
         try:
             worker.connection.recv()
         except (EOFError, OSError) as error:
-            raise SearchStopped(worker.how_it_died(self._grace_s)) from error
+            raise SearchStopped(worker.how_it_died()) from error
         worker.is_idle = True
 
     def _hand_out(self, feed: Feed) -> bool:
         """Give free leases jobs; whether the feed may have more later."""
         is_waiting = False
         # Soon idle: no other process is started in their place.
-        soon = {w.lease.place for w in self._workers.values() if not (w.is_idle or w.running)}
+        soon = {w.lease.place for w in self._workers.values() if not (w.is_idle or w.given.open)}
         for lease in self._by_load():
             worker = self._workers.get(lease.slot)
             is_busy = lease.place in soon if worker is None else not worker.is_idle
@@ -122,7 +118,7 @@ class LocalBackend:
 
     def _by_load(self) -> list[Lease]:
         """The leases, those first on whose device the fewest jobs run."""
-        busy = Counter(w.lease.place for w in self._workers.values() if w.running)
+        busy = Counter(w.lease.place for w in self._workers.values() if w.given.open)
         return sorted(self._leases, key=lambda lease: busy[lease.place])
 
     def _give(self, lease: Lease, job: Job) -> None:
@@ -134,25 +130,20 @@ class LocalBackend:
         if lease.slot not in self._workers:
             self._workers[lease.slot] = self._start(lease)
         worker = self._workers[lease.slot]
-        worker.running = {spec.key for spec in job.trials}
+        worker.given = Given.of(job, grace_s=self._grace_s)
         worker.log = log_of(job)
         worker.is_idle = False
-        worker.heard_s = time.monotonic()
         worker.send(("job", job))
 
     def _cancel(self, feed: Feed) -> None:
         wanted = feed.cancellations()
         for worker in self._workers.values():
-            for key in worker.running & wanted.keys():
-                if worker.told.get(key) is not wanted[key]:
-                    worker.told[key] = wanted[key]
-                    worker.send(("cancel", key, wanted[key]))
-                    worker.kill_at.setdefault(key, time.monotonic() + self._grace_s)
-            if worker.has_hung(self._grace_s):
+            for key, decision in worker.given.news(wanted).items():
+                worker.send(("cancel", key, decision))
+            if worker.given.has_hung:
                 logger.warning("the worker of slot %d does not leave: killed", worker.lease.slot)
+                worker.given.is_killed = True
                 worker.kill()
-                worker.is_killed = True
-                worker.kill_at.clear()
 
     def _listen(self, feed: Feed) -> None:
         workers = list(self._workers.values())
@@ -161,7 +152,7 @@ class LocalBackend:
             if worker.connection in ready:
                 try:
                     message = worker.connection.recv()
-                    worker.heard_s = time.monotonic()
+                    worker.given.hear()
                 except (EOFError, OSError):
                     self._replace(worker, feed)
                 else:
@@ -173,28 +164,23 @@ class LocalBackend:
     def _heed(self, worker: WorkerProcess, message: tuple[str, Any, Any], feed: Feed) -> None:
         kind, key, content = message
         if kind == "report":
-            is_running = key in worker.running
-            decision = feed.report(key, content) if is_running else Decision.STOP
+            is_open = key in worker.given.open
+            decision = feed.report(key, content) if is_open else Decision.STOP
             worker.send(("answer", key, decision))
-        elif kind == "end" and key in worker.running:
-            worker.running.discard(key)
-            worker.kill_at.pop(key, None)
+        elif kind == "end" and worker.given.end(key):
             worker.deaths = 0
             feed.end(key, content)
-        elif kind == "idle" or (kind == "ready" and not worker.running):
+        elif kind == "idle" or (kind == "ready" and not worker.given.open):
             worker.is_idle = True
             worker.log = worker.own_log
-            worker.told.clear()
 
     def _replace(self, worker: WorkerProcess, feed: Feed) -> None:
         """A worker died: its trials are lost, and a new worker takes its lease."""
-        reason = worker.how_it_died(self._grace_s)
-        deaths = worker.deaths + (not worker.is_killed)
+        reason = worker.how_it_died()
+        deaths = worker.deaths + (not worker.given.is_killed)
         worker.connection.close()
-        for key in sorted(worker.running):
-            told = worker.told.get(key)
-            outcome = Outcome.LOST if told is None else told.outcome
-            feed.end(key, Ending(outcome, reason=reason))
+        for key, ending in worker.given.losses(reason):
+            feed.end(key, ending)
         if deaths >= MAX_DEATHS_IN_A_ROW:
             raise SearchStopped(f"{reason}; {deaths} times in a row, so the search stops")
         self._workers[worker.lease.slot] = self._start(worker.lease, deaths)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -13,8 +12,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
+from runner.backends.given import Given
 from runner.backends.worker import Setup
-from runner.trial import Attempt, Decision, Lease, Objective
+from runner.trial import Lease, Objective
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +42,9 @@ class WorkerProcess:
         connection: The driver's end of its socket.
         own_log: Takes what it prints outside of trials.
         log: Takes what it prints now.
-        running: What it was given and has not ended.
+        given: The job that it has.
         is_idle: Whether it waits for a job.
-        told: What was wanted of running attempts.
-        kill_at: When attempts that were told to leave have had their time, monotonic seconds.
-        is_killed: Whether the driver has killed it.
         deaths: How many workers of its lease died in a row before it.
-        heard_s: When it last spoke, monotonic seconds.
     """
 
     lease: Lease
@@ -56,23 +52,9 @@ class WorkerProcess:
     connection: Connection
     own_log: Path
     log: Path
-    running: set[Attempt] = field(default_factory=set)
+    given: Given = field(default_factory=Given)
     is_idle: bool = False
-    told: dict[Attempt, Decision] = field(default_factory=dict)
-    kill_at: dict[Attempt, float] = field(default_factory=dict)
-    is_killed: bool = False
     deaths: int = 0
-    heard_s: float = 0.0
-
-    def has_hung(self, grace_s: float) -> bool:
-        """Whether a trial that was told to leave does not, and killing it costs no other.
-
-        While others of its job are heard of, it is given more time: it may be trained after them.
-        """
-        now_s = time.monotonic()
-        if all(now_s <= at for at in self.kill_at.values()):
-            return False
-        return self.running <= self.told.keys() or now_s > self.heard_s + grace_s
 
     @classmethod
     def start(cls, objective: Objective, lease: Lease, *, logs: Path, deaths: int = 0) -> Self:
@@ -123,19 +105,15 @@ class WorkerProcess:
         self.process.kill()
         return self.process.wait()
 
-    def how_it_died(self, grace_s: float) -> str:
-        """Why it no longer speaks, for people; waits for its end.
-
-        Args:
-            grace_s: How long it was given to leave, where it was killed.
-        """
+    def how_it_died(self) -> str:
+        """Why it no longer speaks, for people; waits for its end."""
         try:
             code = self.process.wait(timeout=EXIT_S)
         except subprocess.TimeoutExpired:
             code = self.kill()
         who = f"the worker of slot {self.lease.slot}"
-        if self.is_killed:
-            how = f"did not leave within {grace_s:g} s of being told to, and was killed"
+        if self.given.is_killed:
+            how = self.given.why_killed
         elif code == -signal.SIGKILL:
             how = "died with signal SIGKILL (often the kernel's, out of memory)"
         elif code < 0:
@@ -152,6 +130,6 @@ def dismiss(workers: Collection[WorkerProcess]) -> None:
         worker.connection.close()
     for worker in workers:
         try:
-            worker.process.wait(timeout=0 if worker.running else EXIT_S)
+            worker.process.wait(timeout=0 if worker.given.open else EXIT_S)
         except subprocess.TimeoutExpired:
             worker.kill()

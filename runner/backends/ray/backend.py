@@ -13,6 +13,7 @@ import ray
 from ray import tune
 
 from runner.backends.contract import Feed
+from runner.backends.given import GRACE_S
 from runner.backends.ray.bridge import Bridge
 from runner.backends.ray.cluster import Cluster
 from runner.backends.ray.depot import Address, ToldFeed, close_depot, open_depot
@@ -25,8 +26,6 @@ from runner.trial import Facts, Objective
 
 logger = logging.getLogger(__name__)
 
-# A worker told to leave gets this long to save its checkpoint before it is killed.
-GRACE_S = 30.0
 # Tune's own records are of no use: the study is its own, and a new driver begins a new Tune run.
 _TUNE = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

@@ -4,17 +4,14 @@ A Tune trial is a job of ours. Knows nothing of Ray, so that it can be read, and
 """
 
 import heapq
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from runner.backends.contract import Feed, NoJob
+from runner.backends.given import MAX_DEATHS_IN_A_ROW, Given
 from runner.errors import SearchStopped
-from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report
-
-# A worker that dies this often in a row without ending a trial will not do better.
-MAX_DEATHS_IN_A_ROW = 3
+from runner.trial import Attempt, Decision, Ending, Job, Lease, Report
 
 Message = tuple[str, Attempt, Report | Ending]
 """What a worker says: "report" or "end", of which attempt, and the report or the ending."""
@@ -69,29 +66,12 @@ class _Running:
     """A job that has been given out.
 
     Attributes:
-        job: The job.
         slot: Where.
-        open: Attempts that have not ended.
-        told: What the worker has been told of them.
-        kill_at: When an attempt that was told to leave has had its time, monotonic.
-        heard_s: When the worker last said anything of a trial.
-        is_killed: Whether its worker was killed because it did not leave.
+        given: The job.
     """
 
-    job: Job
     slot: int
-    open: set[Attempt]
-    told: dict[Attempt, Decision] = field(default_factory=dict)
-    kill_at: dict[Attempt, float] = field(default_factory=dict)
-    heard_s: float = field(default_factory=time.monotonic)
-    is_killed: bool = False
-
-    def has_hung(self, grace_s: float) -> bool:
-        """Whether a trial that was told to leave does not, and killing it costs no other."""
-        now_s = time.monotonic()
-        if all(now_s <= at for at in self.kill_at.values()):
-            return False
-        return self.open <= self.told.keys() or now_s > self.heard_s + grace_s
+    given: Given
 
 
 class Bridge:
@@ -130,7 +110,7 @@ class Bridge:
                 heapq.heappush(self._free, slot)
             return job
         self._used = max(self._used, slot + 1)
-        self._running[trial_id] = _Running(job, slot, {spec.key for spec in job.trials})
+        self._running[trial_id] = _Running(slot, Given.of(job, grace_s=self._grace_s))
         return job, lease
 
     def hear(self, trial_id: str, messages: Iterable[Message]) -> Answers:
@@ -138,16 +118,17 @@ class Bridge:
         running = self._running.get(trial_id)
         reports: dict[tuple[Attempt, int], Decision] = {}
         for _, key, content in messages:
-            is_open = running is not None and key in running.open
             if running is not None:
-                running.heard_s = time.monotonic()
+                running.given.hear()
             if isinstance(content, Report):
+                is_open = running is not None and key in running.given.open
                 decision = self._feed.report(key, content) if is_open else Decision.STOP
                 reports[key, content.step] = decision
-            elif running is not None and is_open:
-                self._end(running, key, content)
+            elif running is not None and running.given.end(key):
+                self._feed.end(key, content)
                 self._deaths = 0
-        return Answers(reports, self._wanted(running))
+        wanted = {} if running is None else running.given.news(self._feed.cancellations())
+        return Answers(reports, wanted)
 
     def over(self, trial_id: str, *, why: str | None = None) -> None:
         """A Tune trial has ended; what it had not ended is lost.
@@ -159,15 +140,14 @@ class Bridge:
         running = self._running.pop(trial_id, None)
         if running is None:
             return
+        given = running.given
         reason = why or "its worker ended without a word of it"
-        if running.is_killed:
-            reason = f"did not leave within {self._grace_s:g} s of being told to, and was killed"
-        for key in sorted(running.open):
-            told = running.told.get(key)
-            outcome = Outcome.LOST if told is None else told.outcome
-            self._end(running, key, Ending(outcome, reason=reason))
+        if given.is_killed:
+            reason = f"its worker {given.why_killed}"
+        for key, ending in given.losses(reason):
+            self._feed.end(key, ending)
         heapq.heappush(self._free, running.slot)
-        self._deaths += why is not None and not running.is_killed
+        self._deaths += why is not None and not given.is_killed
         if self._deaths >= MAX_DEATHS_IN_A_ROW:
             self.failure = SearchStopped(
                 f"{reason}; {self._deaths} times in a row, so the search stops"
@@ -177,34 +157,15 @@ class Bridge:
         """Let the feed look at its clock; end what is not wanted and does not hear of it."""
         wanted = self._feed.cancellations()
         for trial_id, running in list(self._running.items()):
-            if running.open <= wanted.keys() and workers.is_waiting(trial_id):
-                running.told.update({key: wanted[key] for key in running.open})
+            given = running.given
+            if given.open <= wanted.keys() and workers.is_waiting(trial_id):
+                given.news(wanted)
                 workers.give_up(trial_id)
-            elif running.has_hung(self._grace_s) and not running.is_killed:
-                running.is_killed = True
+            elif given.has_hung:
+                given.is_killed = True
                 workers.kill(trial_id)
 
     def abandon(self, why: str) -> None:
         """Close whatever is still open: Tune has ended."""
         for trial_id in list(self._running):
             self.over(trial_id, why=why)
-
-    def _wanted(self, running: _Running | None) -> dict[Attempt, Decision]:
-        """What has not been told yet of what the study wants of a job's attempts."""
-        if running is None:
-            return {}
-        wanted = self._feed.cancellations()
-        news = {
-            key: wanted[key]
-            for key in running.open & wanted.keys()
-            if running.told.get(key) is not wanted[key]
-        }
-        for key in news:
-            running.kill_at.setdefault(key, time.monotonic() + self._grace_s)
-        running.told.update(news)
-        return news
-
-    def _end(self, running: _Running, key: Attempt, ending: Ending) -> None:
-        running.open.discard(key)
-        running.kill_at.pop(key, None)
-        self._feed.end(key, ending)
