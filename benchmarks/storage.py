@@ -1,10 +1,11 @@
 """What a trial costs in the study's storage: our journal against Optuna's own choices.
 
-    python benchmarks/storage.py [trials]
+    python benchmarks/storage.py [trials] [postgresql://user@host/database]
 
 Each trial: one ask of ten parameters by the random sampler, five rungs, one tell, written so
 that a kill -9 right after loses nothing. Printed as milliseconds a trial and as ratios; the
-storages take turns, so that a drifting machine hits all of them.
+storages take turns, so that a drifting machine hits all of them. With an address, of an empty
+database, also what a team's studies cost there.
 """
 
 import sys
@@ -12,13 +13,16 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import optuna
 
-from runner.experiment import FloatParameter, Space
+from runner.experiment import FloatParameter, Space, Store
 from runner.study import StudyRecord
+from runner.study.place import next_place
 from runner.study.sampling import Sampling
+from runner.study.shelf import shelf_of
 from runner.trial import Ending, Outcome
 
 RUNGS = 5
@@ -30,7 +34,18 @@ Step = Callable[[int], None]
 
 def ours(folder: Path) -> Step:
     """The runner's record: one journal file, one driver."""
-    record = StudyRecord.open(folder / "study" / "1", direction="maximize")
+    return recording(StudyRecord.open(folder / "study" / "1", direction="maximize"))
+
+
+def shared(folder: Path, address: str, stack: ExitStack) -> Step:
+    """The runner's record in PostgreSQL, every write committed to its disk."""
+    place = next_place(shelf_of(Store(folder, address)), "benchmark", new=True)
+    stack.enter_context(place.lock())
+    return recording(StudyRecord.open(place, direction="maximize"))
+
+
+def recording(record: StudyRecord) -> Step:
+    """A trial as the runner writes it."""
     sampling = Sampling(SPACE, "random", seed=0, direction="maximize")
 
     def step(number: int) -> None:
@@ -73,6 +88,12 @@ def sqlite(folder: Path) -> Step:
     return plain(optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}"))
 
 
+def relational(address: str) -> Step:
+    """Optuna's relational storage on PostgreSQL."""
+    scheme, _, rest = address.partition("://")
+    return plain(optuna.storages.RDBStorage(f"{scheme}+psycopg://{rest}"))
+
+
 def milliseconds(step: Step, first: int, count: int) -> float:
     """Mean time of a trial."""
     started = time.perf_counter()
@@ -91,12 +112,16 @@ def main() -> None:
         "Optuna journal": journal,
         "Optuna sqlite": sqlite,
     }
-    with tempfile.TemporaryDirectory() as root:
+    address = sys.argv[2] if len(sys.argv) > 2 else None
+    with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
         steps = {}
         for name, make in makers.items():
             folder = Path(root, str(len(steps)))
             folder.mkdir()
             steps[name] = make(folder)
+        if address is not None:
+            steps["runner, PostgreSQL"] = shared(Path(root, "shared"), address, stack)
+            steps["Optuna PostgreSQL"] = relational(address)
         times: dict[str, list[float]] = {name: [] for name in steps}
         for turn in range(ROUNDS):
             for name, step in steps.items():

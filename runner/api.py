@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import NotFound
 from runner.experiment import Experiment, Store, load_experiment
@@ -19,7 +19,11 @@ from runner.study import (
     best_trials,
     open_search,
     read_study,
+    study_for_optuna,
 )
+
+if TYPE_CHECKING:
+    import optuna
 
 Say = Callable[[str], None]
 
@@ -118,6 +122,17 @@ def leaderboard(study: str) -> list[TrialRecord]:
     return ranked(read_study(Store.default(), study))
 
 
+def optuna_storage(study: str) -> "optuna.storages.BaseStorage":
+    """A study as it is now, for Optuna's own tools, such as `optuna.copy_study`.
+
+    Its name there is the experiment's. Nothing can be written to it.
+
+    Raises:
+        NotFound: If there is no such study.
+    """
+    return study_for_optuna(Store.default(), study)
+
+
 def ranked(record: StudyRecord) -> list[TrialRecord]:
     """Complete trials, the best first, then all others by number."""
     best = list(best_trials(record))
@@ -186,7 +201,7 @@ def _introduce(opened: Search, say: Say) -> None:
     leases = opened.leases
     each = f"{leases[0].threads} thread{'s' if leases[0].threads > 1 else ''}"
     where = f"{len(leases)} x {leases[0].devices[0]} ({each} each)"
-    say(f"{record.name}:{record.folder.name}: {details['summary']}; on {where}")
+    say(f"{record.reference}: {details['summary']}; on {where}")
     for note in details["notes"]:
         say(note)
     if done := sum(trial.attempt >= 0 for trial in record.trials()):

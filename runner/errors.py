@@ -8,7 +8,8 @@
     |-- StudyError                  the search must not start, or must stop
     |   |-- StudyChanged            the experiment is no longer the one the study was begun with
     |   |-- StudyLocked             another driver owns this study
-    |   `-- SearchStopped           the search cannot go on, whatever trial comes next
+    |   |-- SearchStopped           the search cannot go on, whatever trial comes next
+    |   `-- StorageUnreachable      the database that has the studies cannot be reached
     |-- TrialFailed                 this trial failed; it is recorded and the search goes on
     |   `-- TrialOutOfMemory        not even one example at a time fits
     |-- reuse.TooLarge              features do not fit into their budget; trials do without
@@ -110,6 +111,12 @@ class StudyLocked(StudyError):
 
 class SearchStopped(StudyError):
     """The search cannot go on, whatever trial comes next."""
+
+
+class StorageUnreachable(StudyError):
+    """The database that has the studies cannot be reached, or refuses."""
+
+    exit_code = 9
 
 
 class TrialFailed(RunnerError):

@@ -9,6 +9,7 @@ import pytest
 from selenium import webdriver
 
 from runner.tracking import ui_server
+from tests.postgresql import PostgresServer, postgres_server, programs
 
 BROWSER_OPTIONS = (
     "--headless=new",
@@ -26,6 +27,7 @@ BROWSER_OPTIONS = (
 @pytest.fixture(autouse=True)
 def _no_tracking_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("RUNNER_STORAGE", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +38,15 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = root / "server.log"
     with ui_server(uri, artifacts=root / "artifacts", log=log, port=0) as server:
         yield server.address
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server on 127.0.0.1 with the databases of docs/team.md, for the session."""
+    if programs() is None and "CI" not in os.environ:
+        pytest.skip("needs Debian's package postgresql")
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

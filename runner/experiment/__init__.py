@@ -46,7 +46,7 @@ from runner.experiment.settings import (
     TrackingSettings,
 )
 from runner.experiment.space import Space
-from runner.experiment.store import HOME_VARIABLE, Store
+from runner.experiment.store import HOME_VARIABLE, STORAGE_VARIABLE, Store
 from runner.experiment.task_forms import (
     CUSTOM,
     TASK_FORMS,
@@ -63,6 +63,7 @@ __all__ = [
     "HOME_VARIABLE",
     "MAX",
     "PBT",
+    "STORAGE_VARIABLE",
     "TASK_FORMS",
     "BundledData",
     "ChoiceParameter",

@@ -1,10 +1,11 @@
 """Where everything the runner keeps lies on disk; the one place that composes these paths."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HOME_VARIABLE = "RUNNER_HOME"
+STORAGE_VARIABLE = "RUNNER_STORAGE"
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,26 @@ class Store:
         mlflow.db, artifacts/          MLflow's database and artifacts
         studies/<study>/               one study: journal, lock, inbox, logs, checkpoints
         cache/                         rebuildable, safe to delete
+
+    Attributes:
+        root: The folder.
+        storage: Address of the PostgreSQL database that has the studies' journals; None: their
+            folders have. It may hold a password, so it is not shown.
     """
 
     root: Path
+    storage: str | None = field(default=None, repr=False)
 
     @classmethod
     def default(cls) -> "Store":
-        """The store of this process, as an absolute path."""
-        return cls(Path(os.environ.get(HOME_VARIABLE, "mlruns")).resolve())
+        """The store of this process, as an absolute path, with $RUNNER_STORAGE if that is set."""
+        root = Path(os.environ.get(HOME_VARIABLE, "mlruns")).resolve()
+        return cls(root, os.environ.get(STORAGE_VARIABLE) or None)
+
+    @property
+    def files(self) -> "Store":
+        """The same folder without the database: what leaves the driver's process."""
+        return Store(self.root)
 
     @property
     def tracking_uri(self) -> str:

@@ -11,7 +11,7 @@ from runner.promotion.custom import custom_split, evaluate_custom, is_mlflow_mod
 from runner.promotion.form import Form
 from runner.promotion.gate import Evaluation
 from runner.promotion.packaging import LoggedModel
-from runner.study import StudyRecord, TrialRecord, trial_folder
+from runner.study import StudyRecord, TrialRecord, require_here, trial_folder
 from runner.trial import SCRATCH, SavedTrial, saved_model
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def own(
     if form == Form.ADAPTER:
         raise PromotionRefused("task: custom has no adapters of the runner's; leave --form out")
     subject = Own(experiment, record, trial, run_id)
+    require_here(trial_folder(record.folder, trial.number), f"what trial {trial.number} left")
     if subject.saved.model is None:
         raise PromotionRefused(
             f"trial {trial.number} has no saved model: it saved none (trial.save_model(path) in "

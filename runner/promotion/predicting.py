@@ -14,7 +14,7 @@ from runner.promotion.inputs import Example, InputFile
 from runner.promotion.packaging import save_model
 from runner.promotion.served import served_model_of
 from runner.promotion.weights import get_candidate
-from runner.study import StudyRecord, read_study, trial_folder
+from runner.study import StudyRecord, read_study, require_here, trial_folder
 from runner.tracking import Tracking, connect
 from runner.trial import Bench, saved_model
 
@@ -117,7 +117,9 @@ def _load_saved(record: StudyRecord, number: int) -> Any:
     """What a trial of one's own saved, if a flavour of MLflow wrote it."""
     import mlflow.pyfunc
 
-    saved = saved_model(trial_folder(record.folder, number))
+    folder = trial_folder(record.folder, number)
+    require_here(folder, f"what trial {number} left")
+    saved = saved_model(folder)
     if saved is None or not is_mlflow_model(saved):
         raise NotFound(
             f"trial {number} of {record.name!r} saved no MLflow model (a folder written by one of "

@@ -22,6 +22,7 @@ from runner.study import (
     TrialRecord,
     best_trials,
     choose_trial,
+    require_here,
     trial_folder,
 )
 from runner.tracking import connect, read_trials
@@ -81,7 +82,7 @@ def page_of(record: StudyRecord) -> StudyPage:
     resolved: Mapping[str, Any] = record.attributes.get("experiment") or {}
     details: Mapping[str, Any] = record.attributes.get("facts") or {}
     return StudyPage(
-        name=f"{record.name}:{record.folder.name}",
+        name=record.reference,
         description=str(resolved.get("description", "")),
         facts=_cards(resolved, details),
         experiment=resolved,
@@ -117,6 +118,8 @@ def draw_into_run(store: Store, record: StudyRecord, number: int | None) -> str:
     tracking = connect(experiment.tracking.uri, store)
     runs = {run.number: run.run_id for run in read_trials(tracking, record.study_id)}
     show = _show(experiment, store)
+    evaluation = trial_folder(record.folder, trial.number) / EVALUATION
+    require_here(evaluation, f"the evaluation of trial {trial.number}")
     with TemporaryDirectory() as name, tracking.answering():
         for path in _draw(experiment, record, trial, folder=Path(name), show=show):
             tracking.client.log_artifact(runs[trial.number], str(path), "pictures")
@@ -139,7 +142,7 @@ def _draw(
     path = trial_folder(record.folder, trial.number) / EVALUATION
     if not path.exists():
         return []
-    title = f"{record.name}:{record.folder.name}, trial {trial.number}"
+    title = f"{record.reference}, trial {trial.number}"
     return draw_pictures(
         {"task": experiment.task, **json.loads(path.read_text())},
         folder / str(trial.number),

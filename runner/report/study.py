@@ -8,7 +8,7 @@ from runner.experiment import Experiment
 from runner.report.leaderboard import Leaderboard, LeaderboardRow, rank
 from runner.report.live import short
 from runner.report.table import leaderboard_text
-from runner.study import StudyRecord, TrialRecord, best_trials, is_locked, lineage
+from runner.study import StudyRecord, TrialRecord, best_trials, lineage
 
 SHOWN_AT_THE_END = 5
 
@@ -89,8 +89,8 @@ def status_values(record: StudyRecord) -> dict[str, Any]:
     experiment = _experiment(record)
     states = [trial.state for trial in trials]
     return {
-        "study": f"{record.name}:{record.folder.name}",
-        "is_searching": is_locked(record.folder),
+        "study": record.reference,
+        "is_searching": record.place.standing().is_locked,
         "trials": len(trials),
         "trials_budget": None if experiment is None else experiment.trials,
         "states": {state: states.count(state) for state in dict.fromkeys(states)},

@@ -12,7 +12,13 @@ from runner.study.logbook import EVALUATION, WEIGHTS
 from runner.study.options import BackendName, Options
 from runner.study.planning import plan, plan_lines, validate
 from runner.study.population import lineage
-from runner.study.reading import StudySummary, choose_trial, list_studies, read_study
+from runner.study.reading import (
+    StudySummary,
+    choose_trial,
+    list_studies,
+    read_study,
+    study_for_optuna,
+)
 from runner.study.record import StudyRecord, best_trials
 from runner.study.rules import RunningTrial
 from runner.study.run_ids import known_run_ids
@@ -20,9 +26,8 @@ from runner.study.search import Search, open_search
 from runner.study.solo import train
 from runner.study.storage import (
     ARCHIVED,
-    existing_study_folder,
     is_locked,
-    study_folder,
+    require_here,
     study_lock,
     trial_folder,
 )
@@ -47,7 +52,6 @@ __all__ = [
     "choose_trial",
     "delete",
     "enqueue",
-    "existing_study_folder",
     "is_locked",
     "known_run_ids",
     "lineage",
@@ -58,9 +62,10 @@ __all__ = [
     "plan_lines",
     "post",
     "read_study",
+    "require_here",
     "space_of",
     "stop",
-    "study_folder",
+    "study_for_optuna",
     "study_lock",
     "train",
     "trial_folder",

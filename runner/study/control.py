@@ -7,10 +7,8 @@ from typing import Any
 
 from runner.errors import NotFound, StudyError
 from runner.experiment import PBT, Experiment, Space, Store
-from runner.study.inbox import post
 from runner.study.reading import read_study
 from runner.study.record import StudyRecord
-from runner.study.storage import ARCHIVED, is_locked, study_lock
 
 STOP_WITHIN_S = 60.0
 
@@ -21,19 +19,19 @@ def stop(store: Store, reference: str, *, trial: int | None = None) -> str:
     Raises:
         NotFound: If nothing of that name is being searched, or that trial is not running.
     """
-    folder = read_study(store, reference).folder
-    if not is_locked(folder):
+    place = read_study(store, reference).place
+    if not place.standing().is_locked:
         raise NotFound(f"the study {reference!r} is not being searched")
     if trial is None:
-        post(folder, "stop-study", {})
+        place.post("stop-study", {})
         deadline = time.monotonic() + STOP_WITHIN_S
-        while is_locked(folder) and time.monotonic() < deadline:
+        while (is_locked := place.standing().is_locked) and time.monotonic() < deadline:
             time.sleep(0.2)
-        return "stopping" if is_locked(folder) else "stopped; the same command continues it"
-    running = [t.number for t in StudyRecord.read(folder).trials() if t.state == "running"]
+        return "stopping" if is_locked else "stopped; the same command continues it"
+    running = [t.number for t in StudyRecord.read(place).trials() if t.state == "running"]
     if trial not in running:
         raise NotFound(f"trial {trial} is not running; running are {running or 'none'}")
-    post(folder, "stop-trial", {"number": trial})
+    place.post("stop-trial", {"number": trial})
     return f"trial {trial} will be pruned before its next batch"
 
 
@@ -55,14 +53,14 @@ def enqueue(store: Store, reference: str, params: Mapping[str, Any]) -> str:
     problems = space.check_point(params)
     if problems:
         raise StudyError("this setting cannot be tried:\n" + "\n".join(problems))
-    post(record.folder, "enqueue", {"params": dict(space.as_point(params))})
+    record.place.post("enqueue", {"params": dict(space.as_point(params))})
     budget = int(search["trials"])
     if sum(trial.attempt >= 0 for trial in record.trials()) >= budget:
         return (
             f"kept, but the study has used its {budget} trials: search again with "
             f"--set search.trials={budget + 1} to have it tried"
         )
-    if is_locked(record.folder):
+    if record.place.standing().is_locked:
         return "the search will try it next"
     return "it will be tried when the study is searched again"
 
@@ -79,15 +77,16 @@ def space_of(record: StudyRecord) -> Space:
 
 def archive(store: Store, reference: str) -> str:
     """Put a study away: the next search under its name begins a new one; nothing is removed."""
-    folder = read_study(store, reference).folder
-    with study_lock(folder):
-        (folder / ARCHIVED).touch()
-    return f"archived {folder.parent.name}:{folder.name}; the next search begins a new study"
+    record = read_study(store, reference)
+    with record.place.lock():
+        record.place.archive()
+    return f"archived {record.reference}; the next search begins a new study"
 
 
 def delete(store: Store, reference: str) -> str:
-    """Remove a study's folder. Its MLflow runs stay; `mlflow gc` is for those."""
-    folder = read_study(store, reference).folder
-    with study_lock(folder):
-        shutil.rmtree(folder)
-    return f"deleted {folder.parent.name}:{folder.name}; its MLflow runs are kept"
+    """Remove a study and its folder. Its MLflow runs stay; `mlflow gc` is for those."""
+    record = read_study(store, reference)
+    with record.place.lock():
+        record.place.forget()
+        shutil.rmtree(record.folder)
+    return f"deleted {record.reference}; its MLflow runs are kept"

@@ -259,21 +259,21 @@ class StudyFeed:
         if time.monotonic() - self._inbox_seen_s < INBOX_EVERY_S:
             return
         self._inbox_seen_s = time.monotonic()
-        for wish in inbox.pending(self.record.folder):
+        for wish in self.record.place.pending():
             match wish:
                 case inbox.StopTrial(_, number):
                     if (running := self.running.get(number)) is not None:
                         self.running.want(running, Decision.STOP, "stopped by the user")
-                    inbox.settled(self.record.folder, wish)
+                    self.record.place.settled(wish)
                 case inbox.StopStudy(_, asked_at):
-                    inbox.settled(self.record.folder, wish)
+                    self.record.place.settled(wish)
                     # One that was left for an earlier driver is not for this one.
                     if asked_at >= self._begun_at:
                         self.stop("stopped from another terminal")
                 case inbox.Enqueue():
                     # It stays in the inbox until a trial with its id is in the study.
                     if self._waves.has_taken(wish):
-                        inbox.settled(self.record.folder, wish)
+                        self.record.place.settled(wish)
                     else:
                         self._waves.enqueue(wish)
 

@@ -1,4 +1,7 @@
-"""Wishes from other terminals: stop this, try that. Files that the driver picks up."""
+"""Wishes from other terminals: stop this, try that. The driver picks them up.
+
+Of a study in a folder they are files there; a database has a table of them.
+"""
 
 import json
 import secrets
@@ -47,9 +50,9 @@ def post(folder: Path, kind: str, content: Mapping[str, Any]) -> str:
     """
     inbox = folder / INBOX
     inbox.mkdir(parents=True, exist_ok=True)
-    wish_id = f"{time.time_ns()}-{secrets.token_hex(3)}"
+    wish_id, text = written(kind, content)
     temporary = inbox / f".{wish_id}.tmp"
-    temporary.write_text(json.dumps({"kind": kind, "asked_at": time.time(), **content}))
+    temporary.write_text(text)
     temporary.replace(inbox / f"{wish_id}.json")
     return wish_id
 
@@ -59,7 +62,7 @@ def pending(folder: Path) -> list[Wish]:
     inbox = folder / INBOX
     if not inbox.is_dir():
         return []
-    return [_parse(path) for path in sorted(inbox.glob("*.json"))]
+    return [parsed(path.stem, path.read_text()) for path in sorted(inbox.glob("*.json"))]
 
 
 def settled(folder: Path, wish: Wish) -> None:
@@ -67,10 +70,17 @@ def settled(folder: Path, wish: Wish) -> None:
     (folder / INBOX / f"{wish.id}.json").unlink(missing_ok=True)
 
 
-def _parse(path: Path) -> Wish:
-    content = json.loads(path.read_text())
+def written(kind: str, content: Mapping[str, Any]) -> tuple[str, str]:
+    """A new wish as text, and its id, by which wishes sort."""
+    wish_id = f"{time.time_ns()}-{secrets.token_hex(3)}"
+    return wish_id, json.dumps({"kind": kind, "asked_at": time.time(), **content})
+
+
+def parsed(wish_id: str, text: str) -> Wish:
+    """A wish from its text."""
+    content = json.loads(text)
     if content["kind"] == "stop-trial":
-        return StopTrial(path.stem, int(content["number"]))
+        return StopTrial(wish_id, int(content["number"]))
     if content["kind"] == "stop-study":
-        return StopStudy(path.stem, float(content["asked_at"]))
-    return Enqueue(path.stem, content["params"])
+        return StopStudy(wish_id, float(content["asked_at"]))
+    return Enqueue(wish_id, content["params"])

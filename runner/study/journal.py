@@ -1,52 +1,73 @@
-"""The file behind a study: Optuna's journal, written by the one driver that owns it.
+"""Optuna's journal of a study, written by the one driver that owns it.
 
 Optuna's own file back end writes and syncs each operation by itself and opens the file again to
 read it back: a trial is ten operations, and a sync costs milliseconds. Here what belongs together
 is one write, and syncing is a step of its own. What has been written survives the death of the
-process; what has been synced survives that of the machine. A write comes after all earlier ones
-in the file, so one sync is enough for everything before it.
+process; what has been synced survives that of the machine.
+
+Its lines are kept in a file (`JournalFile`) or in a table (`postgres.JournalTable`).
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from optuna.storages.journal import BaseJournalBackend
 
-from runner.errors import SearchStopped
+from runner.errors import SearchStopped, StudyError
 
 # What stands for the writer in every line; Optuna would write a long random name.
 WRITER = "driver"
+
+
+class Lines(Protocol):
+    """Where the lines of a journal are kept; nobody else writes them meanwhile."""
+
+    def read(self) -> Iterable[bytes]:
+        """Every line, with or without its newline."""
+        ...
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Append lines as one write.
+
+        Raises:
+            SearchStopped: If they cannot be written.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Have everything written so far survive the machine's death.
+
+        Raises:
+            SearchStopped: If that cannot be had.
+        """
+        ...
 
 
 class StudyJournal(BaseJournalBackend):
     """A journal that nobody else writes while this object lives.
 
     Args:
-        path: The file; created if there is none. Its last line is whole.
+        lines: Where it is kept.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.touch()
-        self._size = path.stat().st_size
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
         self._unread: list[tuple[bytes, str | None]] | None = None
         self._batch: list[bytes] | None = None
-        self._is_synced = True
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """What was appended since the last call; the whole file at the first."""
+        """What was appended since the last call; the whole journal at the first."""
         if self._unread is None:
             self._unread = []
-            with self._path.open("rb") as file:
-                yield from map(json.loads, file)
+            yield from map(json.loads, self._lines.read())
             return
         unread, self._unread = self._unread, []
         for line, worker in unread:
-            # As a reader of the file would have it: no tuples, text keys.
+            # As a reader of the lines would have it: no tuples, text keys.
             yield {**json.loads(line), "worker_id": worker}
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -61,7 +82,7 @@ class StudyJournal(BaseJournalBackend):
         if self._batch is not None:
             self._batch += lines
         else:
-            self._write(b"".join(lines))
+            self._lines.write(lines)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -79,24 +100,37 @@ class StudyJournal(BaseJournalBackend):
         finally:
             lines, self._batch = self._batch, None
             if lines:
-                self._write(b"".join(lines))
+                self._lines.write(lines)
 
     def sync(self) -> None:
-        """Have everything written so far on the disk.
+        """Have everything written so far survive the machine's death.
 
         Raises:
-            SearchStopped: If the disk refuses.
+            SearchStopped: If that cannot be had.
         """
-        if self._is_synced:
-            return
-        try:
-            with self._path.open("ab") as file:
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise self._broken(error) from error
+        self._lines.sync()
+
+
+class JournalFile:
+    """Lines in a file; created if there is none, and its last line is whole.
+
+    A write comes after all earlier ones in the file, so one sync is enough for all of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.touch()
+        self._size = path.stat().st_size
         self._is_synced = True
 
-    def _write(self, content: bytes) -> None:
+    def read(self) -> Iterator[bytes]:
+        """See `Lines`."""
+        with self._path.open("rb") as file:
+            yield from file
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """See `Lines`."""
+        content = b"".join(line + b"\n" for line in lines)
         try:
             with self._path.open("ab", buffering=0) as file:
                 written = file.write(content)
@@ -108,6 +142,17 @@ class StudyJournal(BaseJournalBackend):
         self._size += len(content)
         self._is_synced = False
 
+    def sync(self) -> None:
+        """See `Lines`."""
+        if self._is_synced:
+            return
+        try:
+            with self._path.open("ab") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._broken(error) from error
+        self._is_synced = True
+
     def _broken(self, error: OSError) -> SearchStopped:
         return SearchStopped(
             f"the study's journal {self._path} cannot be written: {error}. Nothing that was told "
@@ -115,6 +160,40 @@ class StudyJournal(BaseJournalBackend):
         )
 
 
+class Snapshot:
+    """Lines as they were when a journal was read, also while its driver writes to it.
+
+    Args:
+        content: The journal; a last line that is half, or none, is left out.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._lines = content.split(b"\n")[:-1]
+        if self._lines and not _is_record(self._lines[-1]):
+            self._lines.pop()
+
+    def read(self) -> Sequence[bytes]:
+        """See `Lines`."""
+        return self._lines
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """See `Lines`."""
+        raise StudyError(
+            "this is a study to look at, and nothing can be written to it; optuna.copy_study "
+            "makes a copy that can"
+        )
+
+    def sync(self) -> None:
+        """See `Lines`."""
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
 def _line(log: Mapping[str, Any]) -> bytes:
-    # Who wrote it matters to the writer alone, and would be a fifth of the file.
-    return json.dumps({**log, "worker_id": WRITER}, separators=(",", ":")).encode() + b"\n"
+    # Who wrote it matters to the writer alone, and would be a fifth of the journal.
+    return json.dumps({**log, "worker_id": WRITER}, separators=(",", ":")).encode()

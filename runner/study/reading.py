@@ -4,21 +4,19 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.errors import NotFound, StudyLocked, TrackingUnreachable
 from runner.experiment import Experiment, Store
 from runner.study.logbook import open_logbook
-from runner.study.record import StudyRecord, best_trials
-from runner.study.storage import (
-    ARCHIVED,
-    existing_study_folder,
-    is_left_behind,
-    is_locked,
-    study_lock,
-    study_numbers,
-)
+from runner.study.place import Place, existing_place
+from runner.study.record import StudyRecord, best_trials, optuna_storage
+from runner.study.shelf import shelf_of
 from runner.study.trial_record import TrialRecord
 from runner.tracking import TAG_STUDY, RunStatus, connect
+
+if TYPE_CHECKING:
+    import optuna
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +30,16 @@ def read_study(store: Store, reference: str) -> StudyRecord:
     Raises:
         NotFound: If there is no such study.
     """
-    folder = existing_study_folder(store.studies, reference)
-    if is_left_behind(folder):
-        _put_right(store, folder)
-    return StudyRecord.read(folder)
+    place = existing_place(shelf_of(store), reference)
+    if place.standing().is_left_behind:
+        _put_right(store, place)
+    return StudyRecord.read(place)
 
 
-def _put_right(store: Store, folder: Path) -> None:
+def _put_right(store: Store, place: Place) -> None:
     try:
-        with study_lock(folder):
-            record = StudyRecord.reopen(folder)
+        with place.lock():
+            record = StudyRecord.reopen(place)
             record.settle()
             _catch_up(store, record)
     except StudyLocked:
@@ -61,7 +59,7 @@ def _catch_up(store: Store, record: StudyRecord) -> None:
         study_run = tracking.open_study(
             experiment.tracking.experiment or experiment.name,
             study_id=record.study_id,
-            run_name=f"{record.name}:{record.folder.name}",
+            run_name=record.reference,
             tags={},
             params={},
             artifacts={},
@@ -75,6 +73,15 @@ def _catch_up(store: Store, record: StudyRecord) -> None:
         running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
         for run in client.search_runs(tracking.experiment_ids(), running):
             client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
+
+
+def study_for_optuna(store: Store, reference: str) -> "optuna.storages.BaseStorage":
+    """A study as it is now, for Optuna's own tools; nothing can be written to it.
+
+    Raises:
+        NotFound: If there is no such study.
+    """
+    return optuna_storage(read_study(store, reference).place)
 
 
 def choose_trial(record: StudyRecord, number: int | None) -> TrialRecord:
@@ -102,12 +109,12 @@ class StudySummary:
 
     Attributes:
         reference: `name:number`, by which commands find it.
-        folder: Where it lies.
+        folder: What its trials leave on this machine.
         is_searching: Whether a driver is alive.
         is_archived: Whether it was put away.
         trials: How many there are, and `complete` how many ran to their end.
         best: The best value so far.
-        megabytes: Size of its folder.
+        megabytes: Size of its folder on this machine.
     """
 
     reference: str
@@ -122,21 +129,20 @@ class StudySummary:
 
 def list_studies(store: Store) -> Iterator[StudySummary]:
     """Every study of a store, by name and number."""
-    names = sorted(entry.name for entry in store.studies.glob("*") if entry.is_dir())
-    for name in names:
-        for number in study_numbers(store.studies, name):
-            yield _summary(store.studies / name / str(number))
+    shelf = shelf_of(store)
+    for name, number in shelf.begun():
+        yield _summary(shelf.place(name, number))
 
 
-def _summary(folder: Path) -> StudySummary:
-    record = StudyRecord.read(folder)
+def _summary(place: Place) -> StudySummary:
+    record, standing = StudyRecord.read(place), place.standing()
     best = next(best_trials(record), None)
-    sizes = (path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    sizes = (path.stat().st_size for path in place.folder.rglob("*") if path.is_file())
     return StudySummary(
-        reference=f"{folder.parent.name}:{folder.name}",
-        folder=folder,
-        is_searching=is_locked(folder),
-        is_archived=(folder / ARCHIVED).exists(),
+        reference=record.reference,
+        folder=place.folder,
+        is_searching=standing.is_locked,
+        is_archived=standing.is_archived,
         trials=len(record.trials()),
         complete=sum(1 for _ in best_trials(record)),
         best=best.value if best is not None else None,

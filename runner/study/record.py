@@ -16,10 +16,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from runner.study.folders import place_of
 from runner.study.kept import InOptuna, Kept
+from runner.study.place import Place
 from runner.study.replay import UnknownOperation, replay
 from runner.study.sampling import MEMORY_CONSTRAINT, Proposal
-from runner.study.storage import JOURNAL, load_study, open_for_reading, open_journal
+from runner.study.storage import load_study, open_storage
 from runner.study.trial_record import (
     RESUMABLE,
     Asked,
@@ -43,61 +45,67 @@ class StudyRecord:
     """A study's durable record. Only the holder of its lock may call what writes.
 
     Args:
-        folder: The study's.
+        where: Where the study is kept; a path is a study in that folder.
         study: As Optuna holds it; None for a record that is only read.
-        journal: The file behind it.
+        journal: The journal behind it.
         kept: Where a record is read from that has no Optuna study.
     """
 
     def __init__(
         self,
-        folder: Path,
+        where: Place | Path,
         study: "optuna.Study | None" = None,
         *,
         journal: "StudyJournal | None" = None,
         kept: Kept | None = None,
     ) -> None:
-        self.folder = folder
+        self.place = place_of(where)
         self._optuna = None if study is None else InOptuna(study)
         self._journal = journal
         self._kept: Kept = kept or self._written
         self._count = self._kept.count
 
     @classmethod
-    def open(cls, folder: Path, *, direction: str) -> Self:
+    def open(cls, where: Place | Path, *, direction: str) -> Self:
         """Open a study for writing, created if there is none; the caller holds its lock."""
         import optuna
 
-        folder.mkdir(parents=True, exist_ok=True)
-        storage, journal = open_journal(folder)
+        from runner.study.journal import StudyJournal
+
+        place = place_of(where)
+        place.folder.mkdir(parents=True, exist_ok=True)
+        journal = StudyJournal(place.lines())
         study = optuna.create_study(
-            storage=storage,
-            study_name=folder.parent.name,
+            storage=open_storage(journal),
+            study_name=place.name,
             direction=optuna.study.StudyDirection[direction.upper()],
             sampler=optuna.samplers.RandomSampler(),
             load_if_exists=True,
         )
-        record = cls(folder, study, journal=journal)
+        record = cls(place, study, journal=journal)
         if "study_id" not in record.attributes:
-            name = f"{folder.parent.name}:{folder.name}:{secrets.token_hex(4)}"
-            record.set_attribute("study_id", name)
+            record.set_attribute("study_id", f"{record.reference}:{secrets.token_hex(4)}")
         return record
 
     @classmethod
-    def reopen(cls, folder: Path) -> Self:
+    def reopen(cls, where: Place | Path) -> Self:
         """Open a study that is there for writing; the caller holds its lock."""
-        storage, journal = open_journal(folder)
-        return cls(folder, load_study(folder, storage), journal=journal)
+        from runner.study.journal import StudyJournal
+
+        place = place_of(where)
+        journal = StudyJournal(place.lines())
+        return cls(place, load_study(place.name, open_storage(journal)), journal=journal)
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, where: Place | Path) -> Self:
         """Open a study for reading, also while a driver writes to it."""
+        place = place_of(where)
         try:
-            kept: Kept = replay(folder / JOURNAL)
+            kept: Kept = replay(place.content())
         except UnknownOperation as unknown:
             logger.debug("%s: read by Optuna", unknown)
-            kept = InOptuna(load_study(folder, open_for_reading(folder)))
-        return cls(folder, kept=kept)
+            kept = InOptuna(load_study(place.name, optuna_storage(place)))
+        return cls(place, kept=kept)
 
     @property
     def study(self) -> "optuna.Study":
@@ -113,7 +121,17 @@ class StudyRecord:
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return self.folder.parent.name
+        return self.place.name
+
+    @property
+    def reference(self) -> str:
+        """`name:number`, by which commands find the study."""
+        return f"{self.place.name}:{self.place.number}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder, on this machine, with what its trials leave."""
+        return self.place.folder
 
     @property
     def study_id(self) -> str:
@@ -270,6 +288,13 @@ class StudyRecord:
         else:
             state, values = TrialState.FAIL, None
         self.study._storage.set_trial_state_values(trial._trial_id, state, values)
+
+
+def optuna_storage(place: Place) -> "optuna.storages.JournalStorage":
+    """A study as it is now, for Optuna's own tools; nothing can be written to it."""
+    from runner.study.journal import Snapshot, StudyJournal
+
+    return open_storage(StudyJournal(Snapshot(place.content())))
 
 
 def best_trials(record: StudyRecord) -> Iterator[TrialRecord]:

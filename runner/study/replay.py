@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from pathlib import Path
 from typing import Any
 
 from runner.study.trial_record import TrialRecord, segment_of
@@ -142,14 +141,13 @@ class Replayed:
         raise UnknownOperation(f"distribution {known['name']}")
 
 
-def replay(path: Path) -> Replayed:
+def replay(content: bytes) -> Replayed:
     """Read a journal, also while its driver writes to it: half a line at its end is ignored.
 
     Raises:
         UnknownOperation: If only Optuna can read it.
     """
     study = Replayed()
-    content = path.read_bytes()
     whole = content[: content.rfind(b"\n")] if b"\n" in content else b""
     with _without_collection():
         try:

@@ -21,10 +21,11 @@ from runner.study.identity import require_same
 from runner.study.logbook import open_logbook
 from runner.study.opening import open_feed
 from runner.study.options import Options
+from runner.study.place import next_place
 from runner.study.placing import place
 from runner.study.record import StudyRecord
+from runner.study.shelf import shelf_of
 from runner.study.signals import graceful_signals
-from runner.study.storage import JOURNAL, study_folder, study_lock
 from runner.tracking import Line, RunStatus, StudyRun, connect_apart
 from runner.trial import Facts, Lease, objective_for
 
@@ -93,17 +94,18 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         NoSuchDevice: If no device is free.
         TrackingUnreachable: If MLflow does not answer, at the start or at the end.
     """
-    folder = study_folder(store.studies, experiment.name, new=options.new)
+    kept_at = next_place(shelf_of(store), experiment.name, new=options.new)
+    folder = kept_at.folder
     with ExitStack() as stack:
-        stack.enter_context(study_lock(folder))
-        record = StudyRecord.open(folder, direction=experiment.direction)
+        stack.enter_context(kept_at.lock())
+        record = StudyRecord.open(kept_at, direction=experiment.direction)
         stack.callback(_forget_unless_begun, record)
         known = _known_identity(record)
         if known is not None:
             require_same(experiment.name, known["experiment"], experiment.identity())
         pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
-        connecting = pool.submit(connect_apart, experiment.tracking.uri, store)
-        objective = objective_for(experiment, store)
+        connecting = pool.submit(connect_apart, experiment.tracking.uri, store.files)
+        objective = objective_for(experiment, store.files)
         leases, backend = stack.enter_context(place(experiment, objective, options, folder))
         for note in leases.notes:
             options.say(note)
@@ -136,7 +138,7 @@ def _known_identity(record: StudyRecord) -> dict[str, Any] | None:
 def _forget_unless_begun(record: StudyRecord) -> None:
     """A search that was refused before its study was anything leaves none behind."""
     if "identity" not in record.attributes:
-        (record.folder / JOURNAL).unlink(missing_ok=True)
+        record.place.forget()
 
 
 def _bind_space(experiment: Experiment, facts: Facts) -> Space:
@@ -183,7 +185,7 @@ def _open_run(line: Line, experiment: Experiment, record: StudyRecord, facts: Fa
     return line.open_study(
         experiment.tracking.experiment or experiment.name,
         study_id=record.study_id,
-        run_name=f"{record.name}:{record.folder.name}",
+        run_name=record.reference,
         tags=provenance_tags(facts.fingerprints),
         params={
             "task": experiment.task,

@@ -1,4 +1,4 @@
-"""Where a study lives on disk: its lock, and Optuna's journal with a repaired tail.
+"""A study on disk: its lock, and Optuna's journal with a repaired tail.
 
 The default storage is one journal file a study (benchmarks/storage.py has the figures that
 chose it). One driver owns it, by a lock that the kernel releases with the process, so Optuna's
@@ -20,36 +20,13 @@ from runner.errors import NotFound, StudyLocked
 
 if TYPE_CHECKING:
     import optuna
-
-    from runner.study.journal import StudyJournal
+    from optuna.storages.journal import BaseJournalBackend
 
 JOURNAL = "journal.log"
 LOCK = "lock"
 ARCHIVED = "archived"
 # Others look whether a study is locked by locking it themselves for a moment.
 LOOKED_AT_S = 0.5
-
-
-class _KernelLocked:
-    """Optuna's file lock, for a file that only the holder of the study's lock writes."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return
-
-
-def study_folder(studies: Path, name: str, *, new: bool = False) -> Path:
-    """Folder of the newest study of an experiment, or of the next one.
-
-    An experiment's studies are numbered from 1; `--new` and archiving begin the next.
-    """
-    numbers = study_numbers(studies, name)
-    latest = numbers[-1] if numbers else 0
-    is_archived = latest > 0 and (studies / name / str(latest) / ARCHIVED).exists()
-    number = latest + 1 if new or is_archived or latest == 0 else latest
-    return studies / name / str(number)
 
 
 def study_numbers(studies: Path, name: str) -> list[int]:
@@ -72,26 +49,6 @@ def _has_begun(journal: Path) -> bool:
         return file.readline().endswith(b"\n")
 
 
-def existing_study_folder(studies: Path, reference: str) -> Path:
-    """Folder of a study that is there, by `name` (the newest) or `name:number`.
-
-    Raises:
-        NotFound: If there is none; the message lists those there are.
-    """
-    name, _, number = reference.partition(":")
-    numbers = study_numbers(studies, name)
-    wanted = int(number) if number.isdecimal() else None
-    if not name or not numbers or (number and wanted not in numbers):
-        there = sorted(
-            f"{entry.name}:{n}"
-            for entry in (studies.iterdir() if studies.is_dir() else ())
-            for n in study_numbers(studies, entry.name)
-        )
-        known = f"there are {', '.join(there)}" if there else "none has been begun here"
-        raise NotFound(f"no study {reference!r} under {studies}; {known}")
-    return studies / name / str(numbers[-1] if wanted is None else wanted)
-
-
 def trial_folder(folder: Path, number: int) -> Path:
     """The folder of one trial: its log, checkpoint, evaluation and weights."""
     return trials_folder(folder) / f"{number:05d}"
@@ -100,6 +57,19 @@ def trial_folder(folder: Path, number: int) -> Path:
 def trials_folder(folder: Path) -> Path:
     """The folder with one folder a trial."""
     return folder / "trials"
+
+
+def require_here(path: Path, what: str) -> None:
+    """See that what a trial left is on this machine: a study in a database may be another's.
+
+    Raises:
+        NotFound: If it is not.
+    """
+    if not path.exists():
+        raise NotFound(
+            f"{what} is not on this machine: {path} is missing. Run the command where the trial "
+            "ran, or with RUNNER_HOME on a disk that both share"
+        )
 
 
 @contextmanager
@@ -164,43 +134,22 @@ def is_left_behind(folder: Path) -> bool:
     return path.exists() and path.stat().st_size > 0 and not is_locked(folder)
 
 
-def open_journal(folder: Path) -> "tuple[optuna.storages.JournalStorage, StudyJournal]":
-    """Optuna's storage of a study for the holder of its lock, and the file behind it.
-
-    Side effects: a last line that a killed driver left unfinished is cut off.
-    """
+def open_storage(backend: "BaseJournalBackend") -> "optuna.storages.JournalStorage":
+    """Optuna's storage over a journal."""
     import optuna
-
-    from runner.study.journal import StudyJournal
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = folder / JOURNAL
-    if path.exists():
-        repair_tail(path)
-    journal = StudyJournal(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.storages.JournalStorage(journal), journal
-
-
-def open_for_reading(folder: Path) -> "optuna.storages.JournalStorage":
-    """Optuna's storage of a study, also while a driver writes to it: half a line is ignored."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=_KernelLocked())  # type: ignore[arg-type]
         return optuna.storages.JournalStorage(backend)
 
 
-def load_study(folder: Path, storage: "optuna.storages.BaseStorage") -> "optuna.Study":
-    """The study in a storage; nothing is sampled with it."""
+def load_study(name: str, storage: "optuna.storages.BaseStorage") -> "optuna.Study":
+    """The study in a storage, by its experiment's name; nothing is sampled with it."""
     import optuna
 
     sampler = optuna.samplers.RandomSampler()
-    return optuna.load_study(storage=storage, study_name=folder.parent.name, sampler=sampler)
+    return optuna.load_study(storage=storage, study_name=name, sampler=sampler)
 
 
 def repair_tail(path: Path) -> int:

@@ -3,6 +3,7 @@
 Importing this room is cheap; MLflow itself is imported by `connect`.
 """
 
+from runner.tracking.address import without_secrets
 from runner.tracking.courier import Line, connect_apart
 from runner.tracking.reading import MetricPoint, TrialRun, read_trials
 from runner.tracking.records import (
@@ -39,4 +40,5 @@ __all__ = [
     "runs_address",
     "start_ui",
     "ui_server",
+    "without_secrets",
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from runner.errors import SearchStopped
 from runner.study import StudyRecord
-from runner.study.journal import WRITER, StudyJournal
+from runner.study.journal import WRITER, JournalFile, StudyJournal
 from runner.study.sampling import Proposal
 from runner.study.storage import JOURNAL
 from runner.study.trial_record import Asked
@@ -22,13 +23,25 @@ WRITTEN = [{**log, "worker_id": WRITER} for log in LOGS]
 
 @pytest.fixture
 def journal(tmp_path: Path) -> StudyJournal:
-    made = StudyJournal(tmp_path / JOURNAL)
+    made = StudyJournal(JournalFile(tmp_path / JOURNAL))
     assert list(made.read_logs(0)) == []
     return made
 
 
 def lines(folder: Path) -> list[Any]:
     return [json.loads(line) for line in (folder / JOURNAL).read_bytes().splitlines()]
+
+
+def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[bytes]]:
+    writes: list[Sequence[bytes]] = []
+    write = JournalFile.write
+
+    def counted(file: JournalFile, lines: Sequence[bytes]) -> None:
+        writes.append(lines)
+        write(file, lines)
+
+    monkeypatch.setattr(JournalFile, "write", counted)
+    return writes
 
 
 def test_append_is_in_the_file_at_once_and_read_back_as_the_file_has_it(
@@ -44,14 +57,7 @@ def test_append_is_in_the_file_at_once_and_read_back_as_the_file_has_it(
 def test_batch_is_one_write_at_its_end(
     journal: StudyJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writes: list[bytes] = []
-    write = journal._write
-
-    def counted(content: bytes) -> None:
-        writes.append(content)
-        write(content)
-
-    monkeypatch.setattr(journal, "_write", counted)
+    writes = count_writes(monkeypatch)
     with journal.batch():
         journal.append_logs(LOGS[:1])
         with journal.batch():
@@ -92,7 +98,7 @@ def test_sync_is_one_however_much_was_written_and_none_if_nothing_was(
 
 
 def test_write_that_fails_says_where_and_what_to_do(tmp_path: Path) -> None:
-    journal = StudyJournal(tmp_path / JOURNAL)
+    journal = StudyJournal(JournalFile(tmp_path / JOURNAL))
     (tmp_path / JOURNAL).unlink()
     (tmp_path / JOURNAL).mkdir()
     with pytest.raises(SearchStopped) as caught:
@@ -107,14 +113,7 @@ def test_trial_costs_one_write_each_for_its_wave_its_begin_and_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = StudyRecord.open(tmp_path / "cats" / "1", direction="maximize")
-    writes: list[bytes] = []
-    write = StudyJournal._write
-
-    def counted(journal: StudyJournal, content: bytes) -> None:
-        writes.append(content)
-        write(journal, content)
-
-    monkeypatch.setattr(StudyJournal, "_write", counted)
+    writes = count_writes(monkeypatch)
     record.add_all([Asked(Proposal({}, {}), "sampler", seed, (0, 4)) for seed in range(4)])
     assert len(writes) == 1
     record.begin(0)

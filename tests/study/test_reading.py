@@ -20,10 +20,11 @@ from runner.study import (
     list_studies,
     read_study,
     stop,
-    study_folder,
     study_lock,
 )
+from runner.study.folders import Folders
 from runner.study.inbox import StopStudy, StopTrial, pending
+from runner.study.place import next_place
 from runner.study.sampling import Sampling
 from runner.tracking import RunStatus, StudyRun, Tracking, read_trials
 from runner.trial import Ending, Outcome
@@ -40,7 +41,7 @@ def begin(store: Store, tracking: Tracking) -> Begin:
     def make(*outcomes: Outcome | None, died: bool = True) -> tuple[str, StudyRecord, StudyRun]:
         name = next(NAMES)
         experiment = experiment_of(name)
-        folder = study_folder(store.studies, name)
+        folder = next_place(Folders(store.studies), name).folder
         record = StudyRecord.open(folder, direction="maximize")
         record.set_attribute("experiment", experiment.resolved())
         study_run = tracking.open_study(
@@ -202,7 +203,7 @@ def test_archive_puts_a_study_away_with_nothing_left_running(
 ) -> None:
     name, dead, _ = begin(None)
     assert archive(store, name) == f"archived {name}:1; the next search begins a new study"
-    assert study_folder(store.studies, name).name == "2"
+    assert next_place(Folders(store.studies), name).folder.name == "2"
     assert statuses(tracking, dead.study_id) == {0: ("KILLED", "interrupted")}
     assert next(s for s in list_studies(store) if s.reference == f"{name}:1").is_archived
 

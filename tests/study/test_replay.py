@@ -18,7 +18,7 @@ from runner.experiment import (
 from runner.study import StudyRecord
 from runner.study.replay import UnknownOperation, replay
 from runner.study.sampling import Sampling
-from runner.study.storage import JOURNAL, load_study, open_for_reading
+from runner.study.storage import JOURNAL, load_study
 from runner.study.trial_record import Asked
 from runner.trial import Ending, Outcome
 
@@ -67,12 +67,14 @@ def _begun(record: StudyRecord, number: int) -> int:
 
 
 def as_optuna_has_it(folder: Path) -> StudyRecord:
-    return StudyRecord(folder, load_study(folder, open_for_reading(folder)))
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
+    storage = optuna.storages.JournalStorage(backend)
+    return StudyRecord(folder, load_study(folder.parent.name, storage))
 
 
 def test_replay_gives_the_trials_and_attributes_that_optuna_gives(record: StudyRecord) -> None:
     read, expected = StudyRecord.read(record.folder), as_optuna_has_it(record.folder)
-    assert isinstance(read._kept, type(replay(record.folder / JOURNAL)))
+    assert isinstance(read._kept, type(replay((record.folder / JOURNAL).read_bytes())))
     assert read.trials() == expected.trials() == record.trials()
     assert [list(map(type, t.params.values())) for t in read.trials()] == [
         list(map(type, t.params.values())) for t in expected.trials()
@@ -111,7 +113,7 @@ def test_replay_leaves_to_optuna_what_it_does_not_know(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="cats", storage=optuna.storages.JournalStorage(backend))
     study.ask().suggest_float("x", 0.5, 0.5)
     with pytest.raises(UnknownOperation, match="a trial whose parameters come one by one"):
-        replay(folder / JOURNAL)
+        replay((folder / JOURNAL).read_bytes())
     assert [trial.params for trial in StudyRecord.read(folder).trials()] == [{"x": 0.5}]
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from runner.errors import NotFound, StudyLocked
-from runner.study import existing_study_folder, is_locked, study_folder, study_lock
+from runner.study import is_locked, study_lock
+from runner.study.folders import Folders
+from runner.study.place import existing_place, next_place
 from runner.study.record import StudyRecord
 from runner.study.sampling import Proposal
 from runner.study.storage import (
@@ -24,6 +26,14 @@ from runner.study.storage import (
 )
 
 LINE = b'{"op_code":0,"worker_id":"w","study_name":"cats"}\n'
+
+
+def study_folder(studies: Path, name: str, *, new: bool = False) -> Path:
+    return next_place(Folders(studies), name, new=new).folder
+
+
+def existing_study_folder(studies: Path, reference: str) -> Path:
+    return existing_place(Folders(studies), reference).folder
 
 
 def begin(studies: Path, name: str, number: int) -> Path:
