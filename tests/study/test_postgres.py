@@ -16,6 +16,7 @@ import pytest
 from runner.errors import NotFound, SearchStopped, StorageUnreachable, StudyError
 from runner.experiment import Store
 from runner.study import StudyRecord, list_studies
+from runner.study.inbox import StopStudy
 from runner.study.place import Place, next_place
 from runner.study.postgres import Database, Tables, database_at, holding
 from runner.study.sampling import Proposal
@@ -226,6 +227,18 @@ def test_database_that_refuses_a_write_ends_the_search_without_waiting(
         )
     assert f"the study {place.name}:1 in postgresql://{postgres.place}/runner cannot be written: "
     assert "permission denied for table journal" in str(caught.value)
+
+
+def test_wish_to_stop_is_for_the_driver_of_the_moment_whatever_the_clocks_say(
+    store: Store, place: Place
+) -> None:
+    with place.lock():
+        again(store, place).post("stop-study", {"asked_at": 0.0})
+        (wish,) = place.pending()
+        assert isinstance(wish, StopStudy)
+        assert wish.asked_at > time.time()
+    with place.lock():
+        assert place.pending() == []
 
 
 def test_batch_is_one_transaction(

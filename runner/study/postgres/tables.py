@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,7 @@ class StudyRow:
             found = self._database.rows(query, self._row)
         else:
             found = self._held.run(lambda held: held.execute(query, (self._row,)).fetchall())
-        return [inbox.parsed(wish_id, text) for wish_id, text in found]
+        return [_for_this_driver(inbox.parsed(wish_id, text)) for wish_id, text in found]
 
     def settled(self, wish: inbox.Wish) -> None:
         """See `Place`."""
@@ -127,6 +129,14 @@ class StudyRow:
 
     def _execute(self, statement: str, *arguments: Any) -> None:
         self._held.run(lambda connection: connection.execute(statement.encode(), arguments))
+
+
+def _for_this_driver(wish: inbox.Wish) -> inbox.Wish:
+    """A wish to stop is for whoever has the study: taking it removes those for earlier drivers.
+
+    When it was asked is not looked at, because clocks of machines differ.
+    """
+    return replace(wish, asked_at=inf) if isinstance(wish, inbox.StopStudy) else wish
 
 
 class Tables:
