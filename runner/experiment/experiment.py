@@ -25,6 +25,7 @@ from runner.experiment.keys import TaskKeys, keys_of
 from runner.experiment.marks import MISSING, Flaw, KeyPath, Marks, key_path
 from runner.experiment.paths import (
     absolute_data,
+    absolute_environment,
     absolute_function,
     absolute_weights,
     data_at,
@@ -308,6 +309,8 @@ class Experiment(BaseModel):
             for name, function in (("objective", self.objective), ("evaluate", self.evaluate))
             if function is not None
         }
+        environment = absolute_environment(self.ray.runtime_env, base)
+        paths["ray"] = self.ray.model_copy(update={"runtime_env": environment})
         if not self.is_custom:
             paths["data"] = absolute_data(self.data, base)
             paths["model"] = absolute_weights(self.model, base)

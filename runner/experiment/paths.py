@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -13,6 +13,8 @@ from runner.experiment.settings import ModelSettings, is_weights_path
 
 _Data = TypeVar("_Data", bound=BaseModel)
 _PARTS = ("path", "validation_path", "test_path")
+# Keys of Ray's runtime environment whose text is a path, unless it is an address.
+_FILES_OF_RAY = ("working_dir", "pip", "uv", "conda")
 _PATH_KEYS = {
     "folder": ("path",),
     "manifest": ("path", "root"),
@@ -49,6 +51,26 @@ def absolute_function(function: str, base: Path) -> str:
     """A `file.py:function` with its file absolute."""
     path, _, name = function.rpartition(":")
     return f"{_absolute(path, base)}:{name}"
+
+
+def absolute_environment(runtime_env: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Ray's runtime environment with the files and folders that it names absolute."""
+    here = dict(runtime_env)
+    for key in _FILES_OF_RAY:
+        if isinstance(here.get(key), str) and _is_file_of_ray(key, here[key]):
+            here[key] = _absolute(here[key], base)
+    if isinstance(here.get("py_modules"), list):
+        here["py_modules"] = [
+            _absolute(each, base) if isinstance(each, str) and not is_address(each) else each
+            for each in here["py_modules"]
+        ]
+    return here
+
+
+def _is_file_of_ray(key: str, value: str) -> bool:
+    # A conda environment may also be given by its name.
+    is_name = key == "conda" and not value.endswith((".yml", ".yaml"))
+    return not is_name and not is_address(value)
 
 
 def data_at(data: _Data, where: Callable[[str], str]) -> _Data:

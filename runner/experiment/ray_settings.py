@@ -59,5 +59,5 @@ class RaySettings(BaseModel):
     runtime_env: dict[str, Any] = Field(
         default_factory=dict,
         description="Ray's runtime environment: working_dir, pip, env_vars and so on, as Ray "
-        "documents it.",
+        "documents it; paths are relative to the experiment file.",
     )

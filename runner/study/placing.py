@@ -94,7 +94,9 @@ def _on_ray(
         cluster = stack.enter_context(cluster_at(address, asked, slots=slots))
         notes = (f"Ray cluster at {address}: {cluster.summary}",)
     log = folder / "logs" / "sent.txt"
-    backend = RayBackend(objective, cluster, folder=trials_folder(folder), log=log)
+    backend = RayBackend(
+        objective, cluster, folder=trials_folder(folder), log=log, is_here=address is None
+    )
     stack.callback(backend.close)
     leases = tuple(cluster.lease(slot) for slot in range(cluster.count()))
     return Leases(leases, notes), backend

@@ -334,11 +334,14 @@ def measured(study: Path) -> dict[str, object]:
 
 
 OWN_FILES = """
+import os
 from pathlib import Path
 from helper import bonus
 
 def objective(trial):
     base = float((Path(__file__).parent / "tables" / "base.txt").read_text())
+    # The last two by Ray's runtime environment.
+    base += float(Path("more.txt").read_text()) + float(os.environ["STILL_MORE"])
     trial.report(1, accuracy=base + bonus + trial.params["x"])
 """
 
@@ -349,6 +352,8 @@ def test_code_that_only_the_driver_sees_runs_with_its_files(
     driver = tmp_path / "driver"
     (driver / "tables").mkdir()
     (driver / "tables" / "base.txt").write_text("10")
+    (driver / "work").mkdir()
+    (driver / "work" / "more.txt").write_text("100")
     (driver / "helper.py").write_text("bonus = 5")
     (driver / "own.py").write_text(OWN_FILES)
     (driver / "run.sh").write_text(
@@ -360,7 +365,11 @@ def test_code_that_only_the_driver_sees_runs_with_its_files(
         "sampler: random, space: {x: {int: [1, 9]}}}, ray: {files: [tables]}}"
     )
     function, command = driver / "far.yaml", driver / "shell.yaml"
-    function.write_text("{name: far, task: custom, objective: 'own.py:objective', " + rest)
+    environment = "runtime_env: {working_dir: work, env_vars: {STILL_MORE: '1000'}}"
+    function.write_text(
+        "{name: far, task: custom, objective: 'own.py:objective', "
+        + rest.replace("files: [tables]", f"files: [tables], {environment}")
+    )
     command.write_text("{name: shell, task: custom, command: [./run.sh, '{x}'], " + rest)
     blind_nodes.add_worker()
     for file in (function, command):
@@ -368,7 +377,7 @@ def test_code_that_only_the_driver_sees_runs_with_its_files(
         said, _ = search.communicate(timeout=200)
         assert search.returncode == 0, said
     for trial in blind_nodes.leaderboard():
-        assert trial["value"] == 15 + trial["params"]["x"]
+        assert trial["value"] == 1115 + trial["params"]["x"]
     for trial in blind_nodes.leaderboard("shell"):
         assert trial["value"] == 10 + trial["params"]["x"] / 10
 

@@ -222,3 +222,22 @@ def test_every_field_of_the_recipe_is_described_and_in_the_schema() -> None:
     ]
     assert undescribed == []
     assert set(Recipe.model_fields) == set(schema["$defs"]["Recipe"]["properties"])
+
+
+def test_paths_of_rays_environment_start_from_the_file(tmp_path):
+    (tmp_path / "e.yaml").write_text(
+        "name: e\ntask: custom\nobjective: 'o.py:f'\n"
+        "search: {metric: m, direction: maximize}\n"
+        "ray:\n  runtime_env:\n    working_dir: work\n    py_modules: [lib, s3://b/lib.zip]\n"
+        "    pip: [numpy]\n    uv: needs.txt\n    conda: torch\n    env_vars: {A: b}\n"
+    )
+    there = load_experiment(str(tmp_path / "e.yaml"))
+
+    assert there.ray.runtime_env == {
+        "working_dir": str(tmp_path / "work"),
+        "py_modules": [str(tmp_path / "lib"), "s3://b/lib.zip"],
+        "pip": ["numpy"],
+        "uv": str(tmp_path / "needs.txt"),
+        "conda": "torch",
+        "env_vars": {"A": "b"},
+    }

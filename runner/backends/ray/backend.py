@@ -35,6 +35,8 @@ _TUNE = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # An objective's working directory is the one of Ray's runtime environment.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # The newer display cannot be silenced.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
@@ -48,6 +50,7 @@ class RayBackend:
         cluster: The slots; Ray is connected.
         folder: Where the folders of all trials are, on this machine.
         log: File that tells what was sent to which machine.
+        is_here: Whether the cluster is this machine alone, which sees what the experiment names.
         grace_s: Seconds a cancelled trial gets to leave by itself.
     """
 
@@ -58,6 +61,7 @@ class RayBackend:
         *,
         folder: Path,
         log: Path,
+        is_here: bool = False,
         grace_s: float = GRACE_S,
     ) -> None:
         self._objective = objective
@@ -66,7 +70,8 @@ class RayBackend:
         self._search = secrets.token_hex(8)
         for made in (folder, log.parent):
             made.mkdir(parents=True, exist_ok=True)
-        self._address: Address | None = open_depot(folder, items_of(objective.needs()), log=log)
+        items = () if is_here else items_of(objective.needs())
+        self._address: Address | None = open_depot(folder, items, log=log)
 
     def inspect(self) -> Facts:
         """See `Backend.inspect`; Ray gives the process to an actor afterwards, if it can.
