@@ -159,6 +159,13 @@ def test_what_does_not_fit_is_refused_in_words(folder, tmp_path):
         machines.place()
 
 
+@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out"])
+def test_piece_that_leads_out_of_its_folder_is_refused(name, tmp_path):
+    with pytest.raises(DataError, match="leads out of its folder"):
+        freight._receive(iter([[(name, 0, b"x", False)]]), tmp_path / "cats")
+    assert not list(tmp_path.rglob("out"))
+
+
 def test_facts_call_things_as_the_experiment_does():
     facts = Facts(
         findings=(Finding("data.path", "/cache/copies/1/cats is odd", "/cache/copies/1/cats"),),
