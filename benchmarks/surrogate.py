@@ -6,8 +6,9 @@ needs onnxruntime, which is no dependency of the project: `pip install onnxrunti
 """
 
 import json
+import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Plan:
         epochs: How long a trial trains, at most 52.
         first_rung: The epochs before a trial may be stopped; None: as a search has it by default.
         seed: The study's.
+        slots: On how many the trials run.
+        unevenness: An epoch takes a second, of some trials up to so much more or less.
     """
 
     sampler: str = "tpe"
@@ -55,6 +58,8 @@ class Plan:
     epochs: int = LONGEST
     first_rung: int | None = None
     seed: int = 0
+    slots: int = 1
+    unevenness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,12 @@ class Progress:
     Attributes:
         epochs: Trained so far, over all trials.
         best: Best validation accuracy of a complete trial so far, a fraction; 0 before the first.
+        at_s: The simulated clock.
     """
 
     epochs: int
     best: float
+    at_s: float = 0.0
 
 
 class Surrogate:
@@ -127,18 +134,27 @@ class Surrogate:
 
 
 class _Curves:
-    """A script of one task's trials, an epoch a second."""
+    """A script of one task's trials."""
 
-    def __init__(self, surrogate: Surrogate, task: str) -> None:
+    def __init__(self, surrogate: Surrogate, task: str, plan: Plan) -> None:
         self._surrogate = surrogate
         self._task = task
+        self._plan = plan
+        self._backend = SimulatedBackend(self, slots=plan.slots)
+        self.ended_s: list[float] = []
+
+    def run(self, feed: StudyFeed) -> None:
+        self._backend.run(feed)
 
     def reports(self, spec: TrialSpec) -> Iterable[tuple[float, Report]]:
         curve = self._surrogate.curves(self._task, [spec.params])[0]
+        place = random.Random(f"{self._plan.seed} {spec.key.trial}").uniform(-1, 1)
+        epoch_s = 1 + self._plan.unevenness * place
         for epoch in range(1, spec.params["epochs"] + 1):
-            yield 1.0, Report(epoch, {f"validation/{METRIC}": float(curve[epoch - 1])}, 0)
+            yield epoch_s, Report(epoch, {f"validation/{METRIC}": float(curve[epoch - 1])}, 0)
 
     def ending(self, spec: TrialSpec, reports: list[Report]) -> Ending:
+        self.ended_s.append(self._backend.now_s)
         values = [report.metrics[f"validation/{METRIC}"] for report in reports]
         return Ending(Outcome.COMPLETE, max(values), values.index(max(values)) + 1)
 
@@ -166,7 +182,7 @@ class _Notes:
 
 
 def search(surrogate: Surrogate, task: str, plan: Plan) -> list[Progress]:
-    """Run one search of the runner's own feed, sampling and pruning, on one slot."""
+    """Run one search of the runner's own feed, sampling and pruning."""
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
     notes = _Notes()
     rungs = rungs_of(plan.pruner, grace=plan.first_rung, train_examples=1, longest=plan.epochs)
@@ -185,14 +201,23 @@ def search(surrogate: Surrogate, task: str, plan: Plan) -> list[Progress]:
             max_failures=5,
             epochs_of=lambda params: int(params["epochs"]),
             waves=WaveRules(
-                plan.wave, plan.wave, fuse=plan.wave, slots=1, hint_of=lambda _: Hint("kin")
+                plan.wave,
+                plan.wave,
+                fuse=plan.wave,
+                slots=plan.slots,
+                hint_of=lambda _: Hint("kin"),
             ),
         ),
         logbook=notes,
         listener=Silent(),
     )
-    SimulatedBackend(_Curves(surrogate, task), slots=1).run(feed)
-    return notes.progress
+    curves = _Curves(surrogate, task, plan)
+    curves.run(feed)
+    # Others hear of endings in their order, but later.
+    return [
+        replace(progress, at_s=at_s)
+        for progress, at_s in zip(notes.progress, curves.ended_s, strict=True)
+    ]
 
 
 def quicken_tpe() -> None:
