@@ -21,6 +21,7 @@ from runner.report.drawing import (
 
 # How busy slots are to be kept.
 BUSY = 0.95
+SLOTS = (1, 8, 64, 512, 4096)
 COLOURS = {"random": SOFT, "qmc": GOOD, "tpe": ACCENT, "gp": BAD}
 
 Case = Mapping[str, Any]
@@ -33,7 +34,10 @@ def show(found: Mapping[str, Sequence[Case]], *, picture: Path | None) -> None:
         found: Cases by kind: driver, size, quality.
         picture: Where to draw, without a suffix; None: nowhere.
     """
-    driver = sorted(found["driver"], key=lambda case: (case["sampler"], case["slots"]))
+    driver = sorted(
+        found["driver"],
+        key=lambda case: (case["sampler"], case["slots"], -case["asked_trial_s"]),
+    )
     sizes = sorted(found["size"], key=lambda case: (case["sampler"], case["trials"]))
     quality = sorted(found["quality"], key=lambda case: (case["sampler"], case["slots"]))
     if driver:
@@ -49,22 +53,28 @@ def show(found: Mapping[str, Sequence[Case]], *, picture: Path | None) -> None:
         print(_draw(picture, driver, sizes, quality))
 
 
+def latest(case: Case) -> Mapping[str, float]:
+    """What the driver worked for each of the last trials, ms: all slots were in use by then."""
+    spent: Mapping[str, float] = case["at_ms"][str(case["trials"])]
+    return spent
+
+
 def needed_s(case: Case) -> float:
     """How long a trial must hold its slot for the slots to be busy nearly all the time.
 
     One driver serves all slots: while each trial costs it c seconds, S slots are busy for a share
     of at most T / (S c) with trials of T seconds.
     """
-    return float(BUSY * case["slots"] * case["whole_ms"]["all"] / 1000)
+    return BUSY * case["slots"] * latest(case)["all"] / 1000
 
 
 _DRIVER = ("sampler", "slots", "trials", "driver, ms a trial", *PARTS, "other")
-_DRIVER += ("a trial held its slot, s", "slots busy", "of the time they had work")
+_DRIVER += ("a trial held its slot, s", "slots busy", "the same without the end", "late")
 _DRIVER += (f"{BUSY:.0%} busy with trials of, s", "peak memory, MB")
 
 
 def _driver_row(case: Case) -> list[str]:
-    spent = case["whole_ms"]
+    spent = latest(case)
     return [
         case["sampler"],
         f"{case['slots']:,}",
@@ -73,6 +83,7 @@ def _driver_row(case: Case) -> list[str]:
         f"{case['trial_s']:.1f}",
         f"{case['utilisation']:.1%}",
         f"{case['kept_busy']:.1%}",
+        f"{case['late']:.1%}",
         f"{needed_s(case):.3g}",
         f"{case['peak_mb']:.0f}",
     ]
@@ -138,21 +149,28 @@ def _draw(
         figure = empty_figure(10.5, 3.4, "")
         left, middle, right = figure.subplots(1, 3)
         for sampler, cases in _by_sampler(driver).items():
+            cases = list({case["slots"]: case for case in reversed(cases)}.values())
             slots = [case["slots"] for case in cases]
             _line(left, slots, [needed_s(case) for case in cases], sampler)
         _name(left, f"Trials this long keep {BUSY:.0%} of the slots busy", "slots", "seconds")
-        left.set_yscale("log")
+        _tens(left, (0.01, 0.1, 1, 10, 100), axis="y")
         for sampler, cases in _by_sampler(sizes).items():
             at = cases[-1]["at_ms"]
             _line(middle, [int(size) for size in at], [at[s]["all"] for s in at], sampler)
         _name(middle, "Driver's processor time a trial", "trials", "ms")
-        middle.set_ylim(bottom=0)
+        _tens(middle, (100, 1000, 10000, 100000), axis="x")
+        middle.set_ylim(0, 1.1 * middle.get_ylim()[1])
         for sampler, cases in _by_sampler(quality).items():
             slots = [case["slots"] for case in cases]
             _line(right, slots, [np.mean(case["regret"]) for case in cases], sampler)
             after = [np.mean(list(case["regret_after"].values())[-1]) for case in cases]
-            _line(right, slots, after, f"{sampler}, 8 trial lengths", style="--", colour=sampler)
-        _name(right, "Regret against slots", "slots", "regret (1: a median setting)")
+            _line(right, slots, after, f"{sampler}, 8 lengths", style="--", colour=sampler)
+        _name(
+            right,
+            "Regret after all trials (dashed: 8 lengths)",
+            "slots",
+            "regret (1: a median setting)",
+        )
         return save(figure, path)
 
 
@@ -175,8 +193,15 @@ def _line(
     axes.plot(x, y, style, marker="o", markersize=4, color=COLOURS[colour or label], label=label)
 
 
+def _tens(axes: Any, ticks: Sequence[float], *, axis: str) -> None:
+    """A logarithmic axis with ticks that are written out."""
+    axes.set(**{f"{axis}scale": "log"})
+    axes.set(**{f"{axis}ticks": ticks, f"{axis}ticklabels": [f"{tick:,}" for tick in ticks]})
+    axes.tick_params(axis=axis, which="minor", length=0)
+
+
 def _name(axes: Any, title: str, x: str, y: str) -> None:
-    axes.set_xscale("log")
+    _tens(axes, SLOTS, axis="x")
     axes.set_title(title, fontsize=9, loc="left", color=SOFT)
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)

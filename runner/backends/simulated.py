@@ -59,6 +59,8 @@ class SimulatedBackend:
     Attributes:
         now_s: The simulated clock, seconds.
         busy_s: Slot-seconds spent on jobs; over `now_s * slots` it is the utilisation.
+        late_s: Of `busy_s`, what trials went on for in vain: they were to be stopped, and had not
+            heard of it, because the driver was at work.
         waited_s: Slot-seconds that slots were free before they were given a job; what they are
             free at the end of a search is not among them.
     """
@@ -83,6 +85,7 @@ class SimulatedBackend:
         self._order = 0
         self.now_s = 0.0
         self.busy_s = 0.0
+        self.late_s = 0.0
         self.waited_s = 0.0
 
     def inspect(self) -> Facts:
@@ -165,6 +168,7 @@ class SimulatedBackend:
             ending = Ending(decision.outcome, ending.value, ending.best_step)
             # It goes on until it hears of it.
             left_s = self.now_s
+            self.late_s += left_s - event.time_s
         self._end(feed, event, ending, left_s)
 
     def _end(self, feed: Feed, event: _Event, ending: Ending, left_s: float) -> None:

@@ -105,7 +105,7 @@ def test_run_of_a_trial_that_is_stopped_goes_on_until_it_hears_of_it(tmp_path: P
     feed = Working(tmp_path, [{"epochs": 3, "epoch_s": 10.0}])
     feed.report_s, feed.answer = 4.0, Decision.STOP
     backend = feed.run(slots=1)
-    assert backend.busy_s == 14.0
+    assert (backend.busy_s, backend.late_s) == (14.0, 4.0)
 
 
 def test_run_of_a_driver_that_takes_no_time_lets_no_slot_wait(tmp_path: Path) -> None:
