@@ -11,6 +11,10 @@ from selenium import webdriver
 from runner.tracking import ui_server
 from tests.postgresql import PostgresServer, postgres_server, programs
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A process a core: threads of their own would only wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 BROWSER_OPTIONS = (
     "--headless=new",
     "--no-sandbox",
