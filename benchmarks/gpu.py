@@ -13,6 +13,10 @@ Trials an hour: a search of small trials, one at a time (search.pack: 1) and up 
 time on the one GPU: the first alone, the others as far as its measured peak lets them. Shown are
 also how many others a trial had beside it, and the largest peak.
 
+Several GPUs a trial: images a second of the same trial on one and on all GPUs
+(search.gpus_per_trial), where there are several; each GPU has its share of `--batch-size` times
+their number, so that all have as much to do as the one. Never run yet: there was no such machine.
+
 Runs only where there is a GPU; `--anyway` tries the script out on a CPU, with figures that mean
 nothing.
 """
@@ -51,15 +55,17 @@ def untrained(photos: Photos, model: str, size: int) -> Photos:
     return replace(photos, network=model, arguments={}, weights="none", size=size)
 
 
-def our_rates(photos: Photos, options: argparse.Namespace, folder: Path) -> list[float]:
-    """Images a second of each epoch of one trial of ours."""
+def our_rates(
+    photos: Photos, options: argparse.Namespace, folder: Path, *, gpus: int = 1
+) -> list[float]:
+    """Images a second of each epoch of one trial of ours, on so many GPUs."""
     fixed = {
         "epochs": options.epochs,
-        "batch_size": options.batch_size,
+        "batch_size": options.batch_size * gpus,
         "precision": "bfloat16",
         "augmentation": "light",
     }
-    file = ours_file(Request(photos, {}, fixed, 1), folder, {})
+    file = ours_file(Request(photos, {}, fixed, 1), folder, {"gpus_per_trial": gpus})
     environment = {"RUNNER_HOME": str(folder / "home")}
     started, _ = run(["-m", "runner", "search", str(file), "--plain"], folder, environment)
     (trial,) = read_trials(f"sqlite:///{folder / 'home' / 'mlflow.db'}", RATE, started)
@@ -98,6 +104,19 @@ def print_rates(photos: Photos, options: argparse.Namespace, root: Path) -> None
                 f"| {model} | {side} | {median(rates[1:]):.0f} | {rates[0]:.0f} | {ratio:.2f} |",
                 flush=True,
             )
+
+
+def print_parallel(photos: Photos, options: argparse.Namespace, root: Path, gpus: int) -> None:
+    """The table of images a second on one and on all GPUs."""
+    print(f"\n| model | on 1 GPU | on {gpus} GPUs | gain |\n|---|---|---|---|")
+    for model in options.models.split(","):
+        network = untrained(photos, model, options.size)
+        one, all_of_them = (
+            median(our_rates(network, options, fresh(root / "ours"), gpus=count)[1:])
+            for count in (1, gpus)
+        )
+        gain = all_of_them / one
+        print(f"| {model} | {one:.0f} | {all_of_them:.0f} | {gain:.2f} |", flush=True)
 
 
 def packed(photos: Photos, options: argparse.Namespace, pack: int, folder: Path) -> Side:
@@ -163,6 +182,8 @@ def main() -> None:
         print(f"{many.counts['train']} training images at {options.size} px; {seen_now()}\n")
         print_rates(many, options, root)
         print_packing(photos, options, root)
+        if (gpus := torch.cuda.device_count()) > 1:
+            print_parallel(many, options, root, gpus)
 
 
 if __name__ == "__main__":

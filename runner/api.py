@@ -200,7 +200,7 @@ def _introduce(opened: Search, say: Say) -> None:
     details, record = opened.facts.details, opened.record
     leases = opened.leases
     each = f"{leases[0].threads} thread{'s' if leases[0].threads > 1 else ''}"
-    where = f"{len(leases)} x {leases[0].devices[0]} ({each} each)"
+    where = f"{len(leases)} x {leases[0].shown} ({each} each)"
     say(f"{record.reference}: {details['summary']}; on {where}")
     for note in details["notes"]:
         say(note)

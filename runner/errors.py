@@ -11,7 +11,8 @@
     |   |-- SearchStopped           the search cannot go on, whatever trial comes next
     |   `-- StorageUnreachable      the database that has the studies cannot be reached
     |-- TrialFailed                 this trial failed; it is recorded and the search goes on
-    |   `-- TrialOutOfMemory        not even one example at a time fits
+    |   |-- TrialOutOfMemory        not even one example at a time fits
+    |   `-- TrialLost               a process that trained it has died; it is run again
     |-- reuse.TooLarge              features do not fit into their budget; trials do without
     |-- NoSuchDevice                a device was asked for that this machine does not have
     |-- NotFound                    no such study, trial, run or model
@@ -127,6 +128,10 @@ class TrialFailed(RunnerError):
 
 class TrialOutOfMemory(TrialFailed):
     """Not even one example at a time fits into the lease's memory."""
+
+
+class TrialLost(TrialFailed):
+    """A process that trained this trial has died; the trial is run again."""
 
 
 class NoSuchDevice(RunnerError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from runner.backends.shares import Device, Slot, slots_as_measured, slots_as_told
+from runner.backends.shares import Device, Slot, slots_as_measured, slots_as_told, slots_of_several
 from runner.errors import NoSuchDevice
 from runner.trial import Lease
 
@@ -152,7 +152,12 @@ class Leases:
 
 
 def take_leases(
-    devices: Sequence[Device], *, slots: int | None, is_explicit: bool, pack: int = 1
+    devices: Sequence[Device],
+    *,
+    slots: int | None,
+    is_explicit: bool,
+    pack: int = 1,
+    gpus_per_trial: int = 1,
 ) -> Leases:
     """Lease devices that no other search holds.
 
@@ -163,33 +168,30 @@ def take_leases(
             taken all the same, and more slots than devices share them, whatever `pack`.
         pack: Most leases of a GPU, on which trials then run beside one another where what they
             were measured to need fits.
+        gpus_per_trial: GPUs of each lease; of several none is shared.
     Raises:
-        NoSuchDevice: If all GPUs are leased by other searches or in use. A CPU slot is always
-            given: when all are leased, one is shared, with one thread, and a note says so.
+        NoSuchDevice: If all GPUs are leased by other searches or in use, or too few are left for
+            one trial. A CPU slot is always given: when all are leased, one is shared, with one
+            thread, and a note says so.
     """
-    held: list[tuple[Device, IO[str]]] = []
-    notes: list[str] = []
-    limit = slots or len(devices)
-    for device in devices:
-        if len(held) == limit:
-            break
-        if device.used_share > BUSY_GPU_SHARE and not is_explicit:
-            notes.append(f"{device.name} is in use ({device.used_share:.0%} of its memory)")
-        elif (lock := _try_lock(device)) is None:
-            notes.append(f"{device.name} is leased by another search")
-        else:
-            held.append((device, lock))
+    if gpus_per_trial > 1:
+        devices = [device for device in devices if device.visible]
+        slots = slots or len(devices) // gpus_per_trial
+    wanted = (slots or len(devices)) * gpus_per_trial
+    held, notes = _lock(devices, wanted, is_explicit=is_explicit)
+    if gpus_per_trial > 1:
+        return _leases_of_several(held, notes, gpus_per_trial)
     if not held and (cpu := next((d for d in devices if d.name.startswith("cpu")), None)):
         notes.append("every CPU slot is leased by other searches: sharing one, with one thread")
-        return Leases(tuple(_lease_all([Slot(cpu)], cores=1)), tuple(notes))
+        return Leases(tuple(_lease_all([Slot((cpu,))], cores=1)), tuple(notes))
     if not held:
         raise NoSuchDevice(
             f"no device is free: {'; '.join(notes)}. Wait, or name devices with "
             "--set search.devices=[cpu]"
         )
     taken = [device for device, _ in held]
-    if is_explicit and limit > len(devices):
-        count = limit * len(taken) // len(devices)
+    if is_explicit and wanted > len(devices):
+        count = wanted * len(taken) // len(devices)
         notes.append(f"{count} slots share {_named(taken)}")
         places = slots_as_told(taken, count)
     else:
@@ -197,6 +199,47 @@ def take_leases(
         notes += _packing_notes(places)
     leases = tuple(_lease_all(places, cores=usable_cores()))
     return Leases(leases, tuple(notes), [lock for _, lock in held])
+
+
+def _lock(
+    devices: Sequence[Device], wanted: int, *, is_explicit: bool
+) -> tuple[list[tuple[Device, IO[str]]], list[str]]:
+    """So many devices at most, locked, and why others were passed over."""
+    held: list[tuple[Device, IO[str]]] = []
+    notes: list[str] = []
+    for device in devices:
+        if len(held) == wanted:
+            break
+        if device.used_share > BUSY_GPU_SHARE and not is_explicit:
+            notes.append(f"{device.name} is in use ({device.used_share:.0%} of its memory)")
+        elif (lock := _try_lock(device)) is None:
+            notes.append(f"{device.name} is leased by another search")
+        else:
+            held.append((device, lock))
+    return held, notes
+
+
+def _leases_of_several(
+    held: Sequence[tuple[Device, IO[str]]], notes: Sequence[str], each: int
+) -> Leases:
+    """Leases of `each` of the held GPUs; what is left over is given back.
+
+    Raises:
+        NoSuchDevice: If there are too few for one.
+    """
+    places = slots_of_several([device for device, _ in held], each)
+    used = len(places) * each
+    for _, lock in held[used:]:
+        lock.close()
+    if not places:
+        free = _named([device for device, _ in held]) or "none"
+        raise NoSuchDevice(
+            "; ".join([f"search.gpus_per_trial is {each}, and free here are {free}", *notes])
+        )
+    left = [device for device, _ in held[used:]]
+    said = [*notes, *([f"{_named(left)} left over: a trial takes {each}"] if left else [])]
+    leases = tuple(_lease_all(places, cores=usable_cores()))
+    return Leases(leases, tuple(said), [lock for _, lock in held[:used]])
 
 
 def _packing_notes(places: Sequence[Slot]) -> Iterator[str]:
@@ -216,8 +259,9 @@ def _lease_all(places: Sequence[Slot], *, cores: int) -> Iterator[Lease]:
     for slot, place in enumerate(places):
         device = place.device
         if device.visible:
-            shown = {"CUDA_VISIBLE_DEVICES": device.visible}
-            yield Lease(slot, ("cuda:0",), threads, shown, place.share)
+            shown = {"CUDA_VISIBLE_DEVICES": ",".join(each.visible for each in place.devices)}
+            names = tuple(f"cuda:{number}" for number in range(len(place.devices)))
+            yield Lease(slot, names, threads, shown, place.share)
         else:
             # No GPU for a CPU slot, even where torch would find one.
             hidden = {} if device.name == "mps" else {"CUDA_VISIBLE_DEVICES": ""}

@@ -35,12 +35,17 @@ class Slot:
     """A place for one job at a time.
 
     Attributes:
-        device: Where it is.
-        share: What it shares with others; None: the device is its own.
+        devices: Where it is: one, or several that a trial is trained on together.
+        share: What it shares with others; None: the devices are its own.
     """
 
-    device: Device
+    devices: tuple[Device, ...]
     share: Share | None = None
+
+    @property
+    def device(self) -> Device:
+        """The first, which is the only one that is ever shared."""
+        return self.devices[0]
 
 
 def slots_as_told(devices: Sequence[Device], count: int) -> list[Slot]:
@@ -65,9 +70,15 @@ def slots_as_measured(devices: Sequence[Device], *, pack: int, most: int | None)
     return _shared(taken[:most], is_measured=True)
 
 
+def slots_of_several(devices: Sequence[Device], each: int) -> list[Slot]:
+    """Slots of `each` devices, in their order; what is left over makes none."""
+    count = len(devices) // each
+    return [Slot(tuple(devices[n * each : (n + 1) * each])) for n in range(count)]
+
+
 def _shared(taken: Sequence[Device], *, is_measured: bool) -> list[Slot]:
     counts = Counter(device.identity for device in taken)
-    return [Slot(device, _share(device, counts, is_measured)) for device in taken]
+    return [Slot((device,), _share(device, counts, is_measured)) for device in taken]
 
 
 def _share(device: Device, counts: Counter[str], is_measured: bool) -> Share | None:

@@ -32,6 +32,7 @@ def check_whole(written: Mapping[str, object]) -> tuple[Space | None, list[Flaw]
     search = written.get("search", {})
     search = search if isinstance(search, Mapping) else {}
     found = [] if keys.form is None else list(task_flaws(written, keys))
+    found += _gpu_flaws(written, search)
     space = search.get("space", {})
     if not isinstance(space, Mapping):
         return None, found
@@ -72,3 +73,21 @@ def _grid_flaws(space: Space, sampler: object) -> Iterator[Flaw]:
         if parameter.values() is None and isinstance(parameter, FloatParameter):
             rule = "the grid sampler needs a list of values: add a step, or use choice"
             yield Flaw((*_SPACE, name), rule)
+
+
+def _gpu_flaws(written: Mapping[str, object], search: Mapping[object, object]) -> Iterator[Flaw]:
+    """A trial that takes several GPUs takes no share of one."""
+    several = search.get("gpus_per_trial")
+    if not isinstance(several, int) or several <= 1:
+        return
+    pack = search.get("pack")
+    if isinstance(pack, int) and pack > 1:
+        rule = (
+            f"must be 1 or auto where search.gpus_per_trial is {several}: nothing shares its GPUs"
+        )
+        yield Flaw(("search", "pack"), rule, pack)
+    ray = written.get("ray")
+    share = ray.get("gpus") if isinstance(ray, Mapping) else None
+    if share is not None:
+        rule = f"must be left out where search.gpus_per_trial is {several}, which Ray is asked for"
+        yield Flaw(("ray", "gpus"), rule, share)

@@ -16,6 +16,7 @@ FREE_KEYS = frozenset(
         "search.slots",
         "search.devices",
         "search.pack",
+        "search.gpus_per_trial",
         "search.wave",
         "search.max_failures",
         "evaluate",

@@ -10,12 +10,6 @@ from runner.experiment.recipe import SETTINGS
 Amount = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
-def _shares(value: float | None) -> float | None:
-    if value is not None and value > 1 and value != int(value):
-        raise ValueError("must be a whole number of GPUs, or a share of one below 1")
-    return value
-
-
 def _ours(value: dict[str, Any]) -> dict[str, Any]:
     if reserved := [name for name in ("CPU", "GPU") if name in value]:
         raise ValueError(f"must not name {reserved[0]}: that is what cpus and gpus are for")
@@ -38,10 +32,12 @@ class RaySettings(BaseModel):
         "as with `--backend local`; on a cluster one, or where there are GPUs what falls to a "
         "GPU, at most 8.",
     )
-    gpus: Annotated[float, Field(ge=0, le=1024), AfterValidator(_shares)] | None = Field(
+    gpus: float | None = Field(
         None,
-        description="GPUs of one trial; a share of one below 1 counts places, Ray does not watch "
-        "memory; null: one where there are any.",
+        ge=0,
+        le=1,
+        description="Share of a GPU that one trial takes; it counts places, Ray does not watch "
+        "memory; 0: none; null: `search.gpus_per_trial` where there are any.",
     )
     resources: Annotated[dict[str, Amount], AfterValidator(_ours)] = Field(
         default_factory=dict,

@@ -201,6 +201,13 @@ class SearchSettings(BaseModel):
         description="Devices to use, e.g. [cuda:0, cuda:1]; `auto`: all free accelerators, "
         "otherwise the CPU.",
     )
+    gpus_per_trial: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="GPUs of one trial, all of one machine, which share out every batch; with any "
+        "backend. With task: custom the trial's own code sees them.",
+    )
     max_steps: int | None = Field(
         None,
         ge=1,

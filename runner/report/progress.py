@@ -114,7 +114,7 @@ class Progress:
     def where(self, lease: Lease) -> str:
         """A lease's device, and how many other jobs run on it now."""
         others = len(self._places[lease.place].keys() - {lease.slot})
-        return f"{lease.devices[0]} beside {others}" if others else lease.devices[0]
+        return f"{lease.shown} beside {others}" if others else lease.shown
 
     @property
     def finished(self) -> int:

@@ -191,9 +191,9 @@ class Packing:
 
 def most_packed(experiment: Experiment) -> int:
     """How many trials of an experiment may share a GPU, each where it is known to fit."""
-    if experiment.is_custom:
-        return 1
     asked = experiment.search.pack
+    if experiment.is_custom or experiment.search.gpus_per_trial > 1:
+        return 1
     return PACK if asked == "auto" else asked
 
 

@@ -62,7 +62,13 @@ def _leases_here(
         slots = 1
     devices = available_devices(slots) if asked.devices == "auto" else named_devices(asked.devices)
     pack = most_packed(experiment) if pack is None else pack
-    return take_leases(devices, slots=slots, is_explicit=is_explicit, pack=pack)
+    return take_leases(
+        devices,
+        slots=slots,
+        is_explicit=is_explicit,
+        pack=pack,
+        gpus_per_trial=asked.gpus_per_trial,
+    )
 
 
 def _on_ray(
@@ -91,7 +97,8 @@ def _on_ray(
         cluster = stack.enter_context(cluster_here(asked, held.leases))
         notes = held.notes
     else:
-        cluster = stack.enter_context(cluster_at(address, asked, slots=slots))
+        gpus = experiment.search.gpus_per_trial
+        cluster = stack.enter_context(cluster_at(address, asked, slots=slots, gpus_per_trial=gpus))
         notes = (f"Ray cluster at {address}: {cluster.summary}",)
     log = folder / "logs" / "sent.txt"
     backend = RayBackend(

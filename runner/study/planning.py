@@ -76,6 +76,8 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
     after = ", ".join(map(str, made["rungs"]))
     longest = made["epochs_at_most"]
     each = f"; at most {longest} epochs each" if longest is not None else ""
+    gpus = asked.get("gpus_per_trial", 1)
+    each += f"; each on {gpus} GPUs" if gpus > 1 else ""
     return [
         yaml.safe_dump(made["experiment"], sort_keys=False, allow_unicode=True).rstrip(),
         "",

@@ -111,7 +111,8 @@ def _prepare(
     folder = mkdtemp("-train")
     if number is None:
         experiment = load_experiment(name, overrides)
-        leases = take_leases(available_devices(1), slots=1, is_explicit=False)
+        gpus = experiment.search.gpus_per_trial
+        leases = take_leases(available_devices(1), slots=1, is_explicit=False, gpus_per_trial=gpus)
         stack.callback(leases.close)
         seed = derive_seed(experiment.seed, "trial", 0)
         return experiment, TrialSpec(Attempt(0, 0), {}, seed, folder), leases.leases[0], None

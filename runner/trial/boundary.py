@@ -5,7 +5,7 @@ import sys
 import traceback
 from dataclasses import replace
 
-from runner.errors import DataError, TrialOutOfMemory
+from runner.errors import DataError, TrialLost, TrialOutOfMemory
 from runner.trial.job import (
     Attempt,
     Channel,
@@ -71,11 +71,17 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
 
 def ending_of(error: Exception) -> Ending:
     """The ending of a trial that raised."""
-    outcome = Outcome.OUT_OF_MEMORY if isinstance(error, TrialOutOfMemory) else Outcome.FAILED
     text = str(error) or type(error).__name__
-    prefix = "" if isinstance(error, DataError | TrialOutOfMemory) else f"{type(error).__name__}: "
+    is_plain = isinstance(error, DataError | TrialOutOfMemory | TrialLost)
+    prefix = "" if is_plain else f"{type(error).__name__}: "
     return Ending(
-        outcome,
+        _outcome_of(error),
         reason=f"{prefix}{text.splitlines()[0]}",
         traceback="".join(traceback.format_exception(error)),
     )
+
+
+def _outcome_of(error: Exception) -> Outcome:
+    if isinstance(error, TrialOutOfMemory):
+        return Outcome.OUT_OF_MEMORY
+    return Outcome.LOST if isinstance(error, TrialLost) else Outcome.FAILED

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner.trial.job import CHECKPOINT, Report
+from runner.errors import TrialFailed
+from runner.trial.job import CHECKPOINT, INHERITED, Report, Segment
 
 WEIGHTS = "weights.safetensors"
 
@@ -73,6 +74,20 @@ def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> TrainingState | Non
     values = torch.load(path, map_location="cpu", weights_only=True)
     values["reports"] = [Report(**report) for report in values["reports"]]
     return TrainingState(**values)
+
+
+def load_inherited(folder: Path, segment: Segment) -> TrainingState:
+    """The state that a trial goes on from, where it is not the first of its training.
+
+    Raises:
+        TrialFailed: If it is not there.
+    """
+    state = load_checkpoint(folder, INHERITED)
+    if state is None:
+        raise TrialFailed(
+            f"the last state of trial {segment.parent}, from which this one goes on, is gone"
+        )
+    return state
 
 
 def remove_checkpoint(folder: Path) -> None:

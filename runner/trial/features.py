@@ -125,10 +125,13 @@ class FeatureInputs:
         """See `Inputs.nbytes`."""
         return self.plain.nbytes
 
-    def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
+    def train_batch(
+        self, chosen: Tensor, recipe: Recipe, *, moment: Moment, rows: Tensor | None = None
+    ) -> Batch:
         """The features of the epoch's view; see `Inputs.train_batch`."""
         view = self.views[moment.epoch % len(self.views)]
-        return self._batch(chosen, recipe, view, moment.device)
+        made = chosen if rows is None else chosen[rows]
+        return self._batch(made, recipe, view, moment.device)
 
     def eval_batch(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
         """The features of the first view; see `Inputs.eval_batch`."""

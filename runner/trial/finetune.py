@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from runner.errors import TrialFailed
 from runner.experiment import Experiment
 from runner.trial.bench import Bench, Built
 from runner.trial.checkpoint import (
@@ -16,21 +15,15 @@ from runner.trial.checkpoint import (
     remove_checkpoint,
     save_weights,
 )
-from runner.trial.job import (
-    INHERITED,
-    Channel,
-    Decision,
-    Ending,
-    Lease,
-    Outcome,
-    Segment,
-    TrialSpec,
-)
+from runner.trial.job import Channel, Decision, Ending, Lease, Outcome, TrialSpec
 from runner.trial.memory import peak_memory_gib, with_shrinking_micro_batch
 from runner.trial.precision import Numerics
 from runner.trial.progress import Goal
 from runner.trial.route import Route
 from runner.trial.training import Leave, Training
+
+if TYPE_CHECKING:
+    from runner.trial.parallel.crew import Crew
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +33,24 @@ def goal_of(experiment: Experiment) -> Goal:
     return Goal(experiment.metric, experiment.direction == "maximize")
 
 
-def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> Ending:
+def fine_tune(
+    bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel, *, crew: "Crew | None" = None
+) -> Ending:
     """Train one trial and say how it ended.
+
+    Args:
+        bench: Data and model.
+        spec: The trial.
+        lease: The device of this process, and its threads.
+        channel: The trial's line to the study.
+        crew: Trains on further devices; None: there are none.
 
     Side effects: the trial's folder holds its checkpoint while it may go on, and the best
     epoch's weights once it is complete.
 
     Raises:
         TrialFailed: If it cannot be trained (loss not a number, out of memory).
+        TrialLost: If the process of another device has died.
     """
     recipe = bench.experiment.recipe(dict(spec.params))
     folder = Path(spec.folder)
@@ -68,27 +71,31 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
         )
         running.append(training)
         try:
-            training.prepare(channel)
-            # Read again for each attempt: a failed one may have changed the loaded state in place.
-            if (state := load_checkpoint(folder)) is not None:
-                training.restore(state)
-            elif spec.segment is not None and spec.segment.parent is not None:
-                training.inherit(_inherited(folder, spec.segment))
-            training.run(channel)
+            if crew is not None:
+                crew.train(training, channel)
+            else:
+                training.prepare(channel)
+                training.run(channel)
         except Leave as leave:
             return leave.decision
         return Decision.CONTINUE
 
     first = saved.micro_batch if saved is not None else recipe.batch_size
     # Beside others, running out of memory says nothing about the trial: it is run again alone.
-    decision = attempt(first) if spec.is_packed else with_shrinking_micro_batch(first, attempt)
+    if spec.is_packed:
+        decision = attempt(first)
+    else:
+        largest = -(-recipe.batch_size // (crew.size if crew is not None else 1))
+        decision = with_shrinking_micro_batch(first, attempt, largest=largest)
     training = running.pop()
     notes = {
         **computing_notes(training.built, training.numerics, training.route),
         "examples": bench.kept,
         "compiled": training.training_pass.note(training.state),
     }
-    pieces = -(-recipe.batch_size // training.micro_batch)
+    if crew is not None:
+        notes["data_parallel"] = crew.note(training)
+    pieces = training.stepper.pieces(recipe.batch_size)
     if pieces > 1:
         notes["micro_batches"] = pieces
     begin = 0 if spec.segment is None else spec.segment.begin
@@ -102,21 +109,6 @@ def fine_tune(bench: Bench, spec: TrialSpec, lease: Lease, channel: Channel) -> 
         epochs_before=before,
         is_segment=spec.segment is not None,
     )
-
-
-def _inherited(folder: Path, segment: Segment) -> TrainingState:
-    """The state that a trial goes on from.
-
-    Raises:
-        TrialFailed: If it is not there.
-    """
-    state = load_checkpoint(folder, INHERITED)
-    if state is None:
-        raise TrialFailed(
-            f"the last state of trial {segment.parent}, from which this one goes on, is gone"
-        )
-    logger.info("going on from trial %s after epoch %d", segment.parent, state.epoch)
-    return state
 
 
 def computing_notes(built: Built, numerics: Numerics, route: Route) -> dict[str, Any]:

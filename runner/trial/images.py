@@ -62,11 +62,16 @@ class ImageInputs:
         """Bytes of the squares."""
         return self.pixels.nbytes
 
-    def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
+    def train_batch(
+        self, chosen: Tensor, recipe: Recipe, *, moment: Moment, rows: Tensor | None = None
+    ) -> Batch:
         """Augmented, normalised images [B, 3, S, S] float32; see `Inputs.train_batch`."""
         draws = None
         if recipe.augmentation != "none":
             draws = self._draws(chosen, recipe.views, moment)
+        if rows is not None:
+            chosen = chosen[rows]
+            draws = None if draws is None else draws[:, rows]
         images = data.train_batch(
             self._squares(chosen, moment.device),
             transform=self.transform,

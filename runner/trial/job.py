@@ -4,7 +4,7 @@ Plain values only, cheap to import and to pickle: the driver holds these without
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -141,8 +141,9 @@ class Lease:
 
     Attributes:
         slot: Number of the slot, counted from 0.
-        devices: Device names as the worker sees them ("cpu", "cuda:0", "mps").
-        threads: CPU threads for computation.
+        devices: Device names as the worker sees them ("cpu", "cuda:0", "mps"). Several: a trial
+            is trained on all of them.
+        threads: CPU threads for computation, of all its devices together.
         environment: Environment variables that make the devices so (CUDA_VISIBLE_DEVICES).
         share: What it shares with other leases; None: its devices are its own.
     """
@@ -162,6 +163,17 @@ class Lease:
     def neighbours(self) -> int:
         """How many leases are where it is, itself included."""
         return 1 if self.share is None else self.share.count
+
+    @property
+    def shown(self) -> str:
+        """Its devices, for people: cuda:0, or 2 GPUs."""
+        count = len(self.devices)
+        return self.devices[0] if count == 1 else f"{count} GPUs"
+
+    def of_rank(self, rank: int) -> "Lease":
+        """What one of the processes holds that train a trial together: a device, some threads."""
+        threads = max(1, self.threads // len(self.devices))
+        return replace(self, devices=(self.devices[rank],), threads=threads)
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,16 @@ def out_of_memory_beside_others(is_packed: bool) -> Iterator[None]:
         raise
 
 
-def with_shrinking_micro_batch(batch_size: int, train: Callable[[int], T]) -> T:
+def with_shrinking_micro_batch(
+    batch_size: int, train: Callable[[int], T], *, largest: int | None = None
+) -> T:
     """Call `train(micro_batch_size)`, halving the micro-batch each time memory runs out.
+
+    Args:
+        batch_size: The first micro-batch.
+        train: Raises where memory runs out.
+        largest: Most examples that are computed at a time whatever the micro-batch: the largest
+            share of a batch that a device has; None: all of them.
 
     Gradients are accumulated over the micro-batches, so the effective batch size, and with it
     the meaning of the learning rate, stays what the trial asked for. (Batch norm sees the
@@ -80,22 +88,23 @@ def with_shrinking_micro_batch(batch_size: int, train: Callable[[int], T]) -> T:
     Raises:
         TrialOutOfMemory: If not even one example at a time fits.
     """
-    micro = batch_size
+    micro, largest = batch_size, largest or batch_size
     while True:
         try:
             return train(micro)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if micro == 1:
+            if min(micro, largest) == 1:
                 raise TrialOutOfMemory(
                     "out of memory even with one example at a time; use a smaller model or "
                     f"image size, or a device with more memory ({str(error).splitlines()[0]})"
                 ) from error
             reason = str(error).splitlines()[0]
         # Outside the except block, so that the traceback no longer holds the batch's tensors.
+        micro = min(micro, largest)
         logger.warning("out of memory with %d examples at a time (%s)", micro, reason)
-        micro = max(1, micro // 2)
+        micro = micro // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

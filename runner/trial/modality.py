@@ -55,13 +55,16 @@ class Inputs(Protocol):
         """What they take there, or would take."""
         ...
 
-    def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: "Moment") -> Batch:
+    def train_batch(
+        self, chosen: Tensor, recipe: Recipe, *, moment: "Moment", rows: Tensor | None = None
+    ) -> Batch:
         """A training batch, randomly changed as the recipe asks.
 
         Args:
             chosen: Positions in this part, shape [B], int64.
             recipe: The trial's.
             moment: When in the trial, and where the batch goes.
+            rows: Which of these are made, shape [R], int64, as they would be among all; None: all.
         """
         ...
 

@@ -14,6 +14,7 @@ from runner.trial.sharing import hint_of
 
 if TYPE_CHECKING:
     from runner.trial.bench import Bench
+    from runner.trial.parallel.crew import Crew
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,10 @@ class FineTune:
     experiment: Experiment
     store: Store
     _bench: "Bench | None" = field(default=None, init=False, repr=False)
+    _crew: "Crew | None" = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_bench": None}
+        return {**self.__dict__, "_bench": None, "_crew": None}
 
     def hint(self, params: Mapping[str, Any], facts: Facts) -> Hint:
         """Whether it could be trained with others, and its work; see `Objective.hint`."""
@@ -54,13 +56,18 @@ class FineTune:
         return inspect_experiment(self.bench(lease), lease)
 
     def run(self, job: Job, lease: Lease, channel: Channel) -> None:
-        """Run the job's trials: heads as one computation, others in turn; see `Objective.run`."""
-        try:
-            self._run(job, lease, channel)
-        finally:
-            self.bench(lease).release()
+        """Run the job's trials: heads as one computation, others in turn; see `Objective.run`.
 
-    def _run(self, job: Job, lease: Lease, channel: Channel) -> None:
+        Each is trained on all devices of the lease, heads on the first.
+        """
+        bench = self.bench(lease)
+        crew = self._crew_of(lease)
+        try:
+            self._run(job, lease.of_rank(0), channel, crew)
+        finally:
+            bench.release()
+
+    def _run(self, job: Job, lease: Lease, channel: Channel, crew: "Crew | None") -> None:
         from runner.trial.finetune import fine_tune
         from runner.trial.isolation import reset_process
         from runner.trial.memory import out_of_memory_beside_others
@@ -77,7 +84,7 @@ class FineTune:
             try:
                 with out_of_memory_beside_others(job.is_packed):
                     reset_process(lease)
-                    ending = fine_tune(self.bench(lease), spec, lease, channel)
+                    ending = fine_tune(self.bench(lease), spec, lease, channel, crew=crew)
             except Exception as error:
                 if len(job.trials) == 1:
                     raise
@@ -85,6 +92,16 @@ class FineTune:
                 logger.exception("trial %d failed", spec.key.trial)
                 ending = ending_of(error)
             channel.end(spec.key, ending)
+
+    def _crew_of(self, lease: Lease) -> "Crew | None":
+        """Who trains on the devices of a lease of several, one set a process."""
+        if len(lease.devices) == 1:
+            return None
+        if self._crew is None or self._crew.devices != lease.devices:
+            from runner.trial.parallel.crew import Crew
+
+            self._crew = Crew(self, lease)
+        return self._crew
 
     def bench(self, lease: Lease) -> "Bench":
         """The loaded parts of the experiment, one set a process."""

@@ -7,6 +7,8 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from runner.experiment import Recipe
+
 
 @dataclass(frozen=True)
 class OptimizerSettings:
@@ -18,6 +20,18 @@ class OptimizerSettings:
     layer_decay: float
     weight_decay: float
     momentum: float
+
+
+def optimizer_settings(recipe: Recipe) -> OptimizerSettings:
+    """What a recipe asks of the optimiser."""
+    return OptimizerSettings(
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        head_learning_rate=recipe.head_learning_rate,
+        layer_decay=recipe.layer_decay,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+    )
 
 
 def build_optimizer(

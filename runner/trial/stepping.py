@@ -1,14 +1,16 @@
 """One optimiser step: a batch in pieces that fit into memory, whose gradients add up exactly."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from runner.tasks import Criterion
+from runner.trial.batching import Portion
 from runner.trial.modality import Batch, rows_of
+from runner.trial.parallel.ranks import GradientSum, Ranks
 from runner.trial.precision import Numerics
 
 
@@ -23,7 +25,9 @@ class Stepper:
         forward: The model's outputs for a batch.
         numerics: How to compute.
         grad_clip: Largest norm of the gradient, or None.
-        micro_batch: Examples of a forward pass; larger batches are taken in pieces.
+        micro_batch: Examples of a forward pass; larger portions are taken in pieces.
+        ranks: Who else trains on the rest of each batch.
+        is_in_step: Whether forward passes themselves wait for those of other ranks.
     """
 
     parameters: Iterable[nn.Parameter]
@@ -33,24 +37,37 @@ class Stepper:
     numerics: Numerics
     grad_clip: float | None
     micro_batch: int
+    ranks: Ranks = field(default_factory=Ranks)
+    is_in_step: bool = False
 
     def __post_init__(self) -> None:
         self.parameters = list(self.parameters)
         self.scaler = self.numerics.grad_scaler()
+        self._gradients = GradientSum(self.ranks)
 
-    def step(self, batch: Batch, targets: Tensor) -> Tensor:
-        """Train on one batch; gives its mean loss, a detached scalar on the device."""
+    def join(self, ranks: Ranks, *, is_in_step: bool) -> None:
+        """Take steps together with others from now on."""
+        self.ranks, self.is_in_step = ranks, is_in_step
+        self._gradients = GradientSum(ranks)
+
+    def step(self, portion: Portion) -> Tensor:
+        """Train on one batch; gives the whole batch's mean loss, a detached scalar on the device.
+
+        Raises:
+            TrialLost: If another rank has gone.
+        """
+        batch, targets = portion.batch, portion.targets
         total = torch.zeros((), device=self.numerics.device)
         # A batch of cut words alone has no weight, and no gradient either.
-        weight = self.criterion.weight(targets).clamp(min=1e-12)
+        weight = self.ranks.sum(self.criterion.weight(targets)).clamp(min=1e-12)
         self.optimizer.zero_grad(set_to_none=True)
-        for start in range(0, len(targets), self.piece(len(targets))):
-            stop = start + self.piece(len(targets))
+        for rows in self._pieces(portion):
             with self.numerics.autocast():
-                outputs = self.forward(rows_of(batch, start, stop))
-            loss = self.criterion.total(outputs, targets[start:stop]) / weight
+                outputs = self.forward(rows_of(batch, rows.start, rows.stop))
+            loss = self.criterion.total(outputs, targets[rows]) / weight
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
+        self._gradients.add(list(self.parameters), total)
         if self.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
@@ -58,7 +75,17 @@ class Stepper:
         self.scaler.update()
         return total
 
-    def piece(self, count: int) -> int:
+    def pieces(self, count: int) -> int:
+        """In how many pieces each rank takes its share of a batch of `count` examples."""
+        return -(-self.ranks.largest_share(count) // self.micro_batch)
+
+    def piece(self, portion: Portion) -> int:
         """Examples of each piece but the last: as equal as they can be, within the micro-batch."""
-        pieces = -(-count // self.micro_batch)
-        return -(-count // pieces)
+        return max(1, -(-len(portion.targets) // self.pieces(portion.count)))
+
+    def _pieces(self, portion: Portion) -> list[slice]:
+        """Where they are; without an example only where other ranks would wait for them."""
+        size, mine = self.piece(portion), len(portion.targets)
+        starts = [min(number * size, mine) for number in range(self.pieces(portion.count))]
+        found = [slice(start, min(start + size, mine)) for start in starts]
+        return found if self.is_in_step else [each for each in found if each.start < each.stop]

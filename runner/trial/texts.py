@@ -57,9 +57,12 @@ class TextInputs:
         """Bytes of the tokens."""
         return self.store.nbytes
 
-    def train_batch(self, chosen: Tensor, recipe: Recipe, *, moment: Moment) -> Batch:
+    def train_batch(
+        self, chosen: Tensor, recipe: Recipe, *, moment: Moment, rows: Tensor | None = None
+    ) -> Batch:
         """Padded tokens; texts are not changed at random."""
-        return self.eval_batch(chosen, recipe, device=moment.device)
+        made = chosen if rows is None else chosen[rows]
+        return self.eval_batch(made, recipe, device=moment.device)
 
     def eval_batch(self, chosen: Tensor, recipe: Recipe, *, device: torch.device) -> Batch:
         """Padded tokens, int64 [B, L], cut to the recipe's length or the model's."""

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,23 +10,29 @@ from typing import Any
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from torchvision.transforms.v2 import MixUp
 
 from runner import models
 from runner.experiment import Recipe
-from runner.trial.bench import Bench, predict, targets_of
-from runner.trial.checkpoint import TrainingState, save_checkpoint
+from runner.trial.batching import Batches, Portion
+from runner.trial.bench import Bench, predict
+from runner.trial.checkpoint import (
+    TrainingState,
+    load_checkpoint,
+    load_inherited,
+    save_checkpoint,
+)
 from runner.trial.compiling import TrainingPass
-from runner.trial.epoch_order import count_batches, epoch_batches
-from runner.trial.images import PIXELS
+from runner.trial.epoch_order import count_batches
 from runner.trial.job import Channel, Decision, Lease, Report, TrialSpec
 from runner.trial.modality import Batch, Moment, rows_of
 from runner.trial.optimizers import (
-    OptimizerSettings,
     build_optimizer,
     inherit_moments,
+    optimizer_settings,
     set_learning_rates,
 )
+from runner.trial.parallel.norms import BatchNorms, synchronised
+from runner.trial.parallel.ranks import Ranks
 from runner.trial.precision import choose_numerics
 from runner.trial.progress import (
     STEPS_BETWEEN_NAN_CHECKS,
@@ -63,7 +68,8 @@ class Training:
     """One attempt at one trial with one micro-batch size.
 
     Built fresh for every attempt: model, optimiser, averages and random streams are its own,
-    so nothing is left for the next job.
+    so nothing is left for the next job. On several devices each has a training of its own, which
+    takes every step with the others (`join`).
     """
 
     bench: Bench
@@ -75,6 +81,8 @@ class Training:
     state: TrainingState = field(init=False)
     route: Route = field(init=False)
     training_pass: TrainingPass = field(init=False)
+    ranks: Ranks = field(default_factory=Ranks, init=False)
+    norms: BatchNorms = field(default=BatchNorms.NONE, init=False)
     _depth: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +100,7 @@ class Training:
             self.model,
             self.built.groups.group_index_by_parameter(),
             head_group=self.built.groups.count,
-            settings=_optimizer_settings(recipe),
+            settings=optimizer_settings(recipe),
             is_fused=self.numerics.device.type == "cuda",
         )
         self.stepper = Stepper(
@@ -107,15 +115,14 @@ class Training:
             self.micro_batch,
         )
         self.average = ModelEmaV3(self.model, decay=recipe.ema) if recipe.ema is not None else None
-        classes = len(self.bench.task.classes)
-        self.mixup = MixUp(alpha=recipe.mixup, num_classes=classes) if recipe.mixup > 0 else None
         self.state = TrainingState(0, {}, {}, micro_batch=self.micro_batch)
         self._take(plain_route(self.bench, self.numerics, why="not yet chosen"))
 
     def prepare(self, channel: Channel) -> None:
-        """Choose how to compute; makes features that no trial has made before.
+        """Choose how to compute; then go on from the trial's checkpoint, if it has one.
 
-        Before anything is trained or restored: features are those of the pretrained weights.
+        Features that no trial has made before are made, before anything is trained or restored:
+        they are those of the pretrained weights.
 
         Raises:
             Leave: If the study wants the trial to leave.
@@ -126,11 +133,29 @@ class Training:
             self.built,
             numerics=self.numerics,
             threads=self.lease.threads,
-            is_wanted=partial(self._require_wanted, channel),
+            is_wanted=partial(self.require_wanted, channel),
             is_packed=self.spec.is_packed,
         )
         self._take(route)
         logger.info("computing by %s", route.note)
+        self._go_on()
+
+    def join(self, ranks: Ranks) -> None:
+        """Train together with others from now on; called once by every rank, when it is prepared.
+
+        Raises:
+            TrialLost: If another rank has gone.
+        """
+        self.ranks = ranks
+        # As many layers train as ever will.
+        self._set_training_mode(self.last_epoch - 1)
+        self.norms = synchronised(self.model, self.numerics.device)
+        is_in_step = self.norms is BatchNorms.OF_THE_BATCH
+        if is_in_step:
+            # Ranks wait for each other within the forward pass: all must compute it alike.
+            self.training_pass.obstacle = "batch norm is computed over several devices"
+        self.stepper.join(ranks, is_in_step=is_in_step)
+        ranks.begin_alike(self.model)
 
     def _take(self, route: Route) -> None:
         self.route = route
@@ -138,7 +163,12 @@ class Training:
             self.model, route, self.numerics, self.recipe, self.lease.threads
         )
 
-    def _require_wanted(self, channel: Channel) -> None:
+    def require_wanted(self, channel: Channel) -> None:
+        """Go on only as long as the study wants the trial.
+
+        Raises:
+            Leave: If it does not.
+        """
         decision = channel.decision(self.spec.key)
         if decision is not Decision.CONTINUE:
             raise Leave(decision)
@@ -150,26 +180,28 @@ class Training:
         has_lengths = part.inputs.lengths is not None
         return count_batches(len(part), self.recipe.batch_size, has_lengths=has_lengths)
 
-    def restore(self, state: TrainingState) -> None:
-        """Go on from a checkpoint."""
-        self.model.load_state_dict(state.model)
-        self.optimizer.load_state_dict(state.optimizer)
-        if self.average is not None and state.ema is not None:
-            self.average.load_state_dict(state.ema)
-        if state.scaler is not None:
-            self.stepper.scaler.load_state_dict(state.scaler)
-        self.state = state
-        self.state.micro_batch = self.micro_batch
+    def _go_on(self) -> None:
+        """From the trial's own state, or from where the one ended that it continues, if any."""
+        folder, segment = Path(self.spec.folder), self.spec.segment
+        # Read for each attempt: a failed one may have changed the loaded state in place.
+        if (state := load_checkpoint(folder)) is not None:
+            self._load(state)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.state = state
+            self.state.micro_batch = self.micro_batch
+        elif segment is not None and segment.parent is not None:
+            state = load_inherited(folder, segment)
+            logger.info("going on from trial %s after epoch %d", segment.parent, state.epoch)
+            self._load(state)
+            inherit_moments(self.optimizer, state.optimizer)
+            self.state.epoch = state.epoch
 
-    def inherit(self, state: TrainingState) -> None:
-        """Go on from where another trial ended, with settings of its own."""
+    def _load(self, state: TrainingState) -> None:
         self.model.load_state_dict(state.model)
-        inherit_moments(self.optimizer, state.optimizer)
         if self.average is not None and state.ema is not None:
             self.average.load_state_dict(state.ema)
         if state.scaler is not None:
             self.stepper.scaler.load_state_dict(state.scaler)
-        self.state.epoch = state.epoch
 
     @property
     def last_epoch(self) -> int:
@@ -206,10 +238,23 @@ class Training:
         each_s = self.state.seconds / (self.state.epoch - segment.begin)
         return is_end or each_s * (segment.end - segment.begin) >= CHECKPOINT_FROM_S
 
+    def follow(self, channel: Channel) -> None:
+        """Train the remaining epochs as a rank that rank 0 leads, which does all else.
+
+        Raises:
+            Leave: If rank 0 does not go on.
+            TrialFailed: If the loss is no longer a number.
+        """
+        while self.state.epoch < self.last_epoch:
+            started = time.monotonic()
+            self._train_epoch(self.state.epoch, channel)
+            self.state.epoch += 1
+            epoch_s = time.monotonic() - started
+            self.training_pass.judge(self.state, epoch_s=epoch_s, last_epoch=self.last_epoch)
+
     def _epoch(self, channel: Channel) -> Report:
         started = time.monotonic()
         epoch = self.state.epoch
-        seed_everything(derive_seed(self.spec.seed, "epoch", epoch))
         train_loss, seen = self._train_epoch(epoch, channel)
         train_s = time.monotonic() - started
         metrics = self._validate(epoch + 1)
@@ -227,6 +272,7 @@ class Training:
 
     def _train_epoch(self, epoch: int, channel: Channel) -> tuple[float, int]:
         """Mean loss over the epoch's examples, and how many there were."""
+        seed_everything(derive_seed(self.spec.seed, "epoch", epoch, *self.ranks.stream))
         self._set_training_mode(epoch)
         moment = Moment(
             epoch,
@@ -235,39 +281,29 @@ class Training:
         )
         total = torch.zeros((), device=self.numerics.device)
         seen = 0
-        for step, (batch, targets) in enumerate(self._epoch_batches(moment)):
-            self._require_wanted(channel)
+        for step, portion in enumerate(self._batches.of_epoch(moment)):
+            self.require_wanted(channel)
             set_learning_rates(self.optimizer, self._factor(epoch, step))
-            self._compile_if_due(batch, len(targets))
-            total += self.stepper.step(batch, targets) * len(targets)
+            self._compile_if_due(portion)
+            total += self.stepper.step(portion) * portion.count
             if self.average is not None:
                 self.average.update(self.model)
-            seen += len(targets)
+            seen += portion.count
             if step % STEPS_BETWEEN_NAN_CHECKS == 0:
                 require_finite(float(total), epoch, self.recipe)
         mean = float(total) / seen
         require_finite(mean, epoch, self.recipe)
         return mean, seen
 
-    def _epoch_batches(self, moment: Moment) -> Iterator[tuple[Batch, Tensor]]:
-        part = self.route.train
-        for chosen in epoch_batches(
-            len(part),
-            self.recipe.batch_size,
-            generator=moment.generator,
-            lengths=part.inputs.lengths,
-            labels=part.targets if self.recipe.sampling == "balanced" else None,
-        ):
-            batch = part.inputs.train_batch(chosen, self.recipe, moment=moment)
-            targets = targets_of(part.targets[chosen].to(moment.device), batch)
-            if self.mixup is not None:
-                batch[PIXELS], targets = self.mixup(batch[PIXELS], targets)
-            yield batch, targets
+    @property
+    def _batches(self) -> Batches:
+        classes = len(self.bench.task.classes)
+        return Batches(self.route.train, self.recipe, classes, self.ranks)
 
-    def _compile_if_due(self, batch: Batch, count: int) -> None:
+    def _compile_if_due(self, portion: Portion) -> None:
         """Before a batch that is whole: what is compiled is for the shape of most of them."""
-        if count == min(self.recipe.batch_size, len(self.route.train)):
-            piece = rows_of(batch, 0, self.stepper.piece(count))
+        if portion.count == min(self.recipe.batch_size, len(self.route.train)):
+            piece = rows_of(portion.batch, 0, self.stepper.piece(portion))
             self.training_pass.begin(self.state, piece)
 
     def _set_training_mode(self, epoch: int) -> None:
@@ -323,14 +359,3 @@ class Training:
         self.state.ema = self.average.state_dict() if self.average is not None else None
         self.state.scaler = self.stepper.scaler.state_dict()
         save_checkpoint(Path(self.spec.folder), self.state)
-
-
-def _optimizer_settings(recipe: Recipe) -> OptimizerSettings:
-    return OptimizerSettings(
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        head_learning_rate=recipe.head_learning_rate,
-        layer_decay=recipe.layer_decay,
-        weight_decay=recipe.weight_decay,
-        momentum=recipe.momentum,
-    )

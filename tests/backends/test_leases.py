@@ -218,6 +218,67 @@ def test_take_leases_of_a_gpu_and_a_cpu_slot_all_leased_shares_the_cpu_slot(gpus
     first.close()
 
 
+FIVE = tuple(f"{number}, GPU-{number}, 100, 80000" for number in range(5))
+
+
+def test_take_leases_of_several_gpus_locks_them_all_and_gives_back_what_is_left(
+    gpus: Gpus,
+) -> None:
+    gpus(*FIVE)
+    pairs = take_leases(
+        available_devices(), slots=None, is_explicit=False, pack=4, gpus_per_trial=2
+    )
+    assert names(pairs) == ["GPU-0,GPU-1", "GPU-2,GPU-3"]
+    assert [lease.devices for lease in pairs.leases] == [("cuda:0", "cuda:1")] * 2
+    assert [lease.share for lease in pairs.leases] == [None, None]
+    assert pairs.leases[0].of_rank(1).devices == ("cuda:1",)
+    assert pairs.leases[0].of_rank(1).threads == max(1, pairs.leases[0].threads // 2)
+    rest = take_leases(available_devices(), slots=None, is_explicit=False)
+    assert names(rest) == ["GPU-4"]
+    rest.close()
+    pairs.close()
+    all_of_them = take_leases(available_devices(), slots=None, is_explicit=False, gpus_per_trial=2)
+    assert all_of_them.notes == ()
+    all_of_them.close()
+
+
+def test_take_leases_of_several_gpus_takes_no_more_than_its_slots_need(gpus: Gpus) -> None:
+    gpus(*FIVE)
+    pair = take_leases(
+        named_devices(["cuda:1", "cuda:3", "cuda:4"]), slots=1, is_explicit=True, gpus_per_trial=2
+    )
+    assert names(pair) == ["GPU-1,GPU-3"]
+    rest = take_leases(available_devices(), slots=None, is_explicit=False)
+    assert names(rest) == ["GPU-0", "GPU-2", "GPU-4"]
+    rest.close()
+    # Three are wanted where all are free: the third is of no use.
+    three = take_leases(
+        named_devices(["cuda:0", "cuda:2", "cuda:4"]),
+        slots=None,
+        is_explicit=True,
+        gpus_per_trial=2,
+    )
+    assert names(three) == ["GPU-0,GPU-2"]
+    three.close()
+    pair.close()
+
+
+def test_take_leases_of_more_gpus_than_are_free_says_which_are_and_holds_none(
+    gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus(*TWO)
+    with pytest.raises(NoSuchDevice) as caught:
+        take_leases(available_devices(), slots=None, is_explicit=False, gpus_per_trial=2)
+    assert str(caught.value) == (
+        "search.gpus_per_trial is 2, and free here are cuda:0; cuda:1 is in use (75% of its "
+        "memory)"
+    )
+    take_leases(named_devices(["cuda:0"]), slots=None, is_explicit=True).close()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(NoSuchDevice, match="is 3, and free here are none$"):
+        take_leases(available_devices(), slots=None, is_explicit=False, gpus_per_trial=3)
+
+
 @pytest.mark.parametrize(
     ("visible", "expected"),
     [

@@ -150,6 +150,14 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         ("data: {source: bundled, name: digits}\nsearch: {devices: [cpu, cpu]}",
          "cats.yaml:3: search.devices: lists cpu twice; `slots` says how many trials share it "
          "(seen: ['cpu', 'cpu'])"),
+        ("data: {source: bundled, name: digits}\nsearch: {gpus_per_trial: 2, pack: 4}",
+         "cats.yaml:3: search.pack: must be 1 or auto where search.gpus_per_trial is 2: nothing "
+         "shares its GPUs (seen: 4)"),
+        ("data: {source: bundled, name: digits}\nray: {gpus: 1}\nsearch: {gpus_per_trial: 2}",
+         "cats.yaml:3: ray.gpus: must be left out where search.gpus_per_trial is 2, which Ray is "
+         "asked for (seen: 1)"),
+        ("data: {source: bundled, name: digits}\nray: {gpus: 2}",
+         "cats.yaml:3: ray.gpus: must be a number, at least 0, at most 1, or null (seen: 2)"),
         ("data: {source: bundled, name: digits}\nsearch: {space: [epochs]}",
          "cats.yaml:3: search.space: must be the name of a search space, or a mapping of keys "
          "of `train` (seen: ['epochs'])"),

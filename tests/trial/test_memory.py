@@ -66,6 +66,21 @@ def test_micro_batch_halves_until_it_fits():
     assert tried == [50, 25, 12, 6]
 
 
+def test_micro_batch_that_no_share_reaches_is_not_tried():
+    tried = []
+
+    def train(micro):
+        tried.append(micro)
+        if micro > 2:
+            torch.empty(1 << 60, dtype=torch.uint8)
+        return "fits"
+
+    assert with_shrinking_micro_batch(33, train, largest=9) == "fits"
+    assert tried == [33, 4, 2]
+    with pytest.raises(TrialOutOfMemory):
+        with_shrinking_micro_batch(33, lambda micro: torch.empty(1 << 60), largest=1)
+
+
 def test_nothing_fits_is_out_of_memory_with_advice():
     with pytest.raises(TrialOutOfMemory, match="one example at a time; use a smaller model"):
         with_shrinking_micro_batch(4, lambda micro: torch.empty(1 << 60, dtype=torch.uint8))
@@ -94,9 +109,9 @@ def test_accumulated_gradient_equals_the_whole_batchs(store, spec, lease):
         )
         training._set_training_mode(0)
         moment = Moment(0, torch.Generator().manual_seed(1), torch.device("cpu"))
-        images, targets = next(training._epoch_batches(moment))
+        portion = next(training._batches.of_epoch(moment))
         training.optimizer.step = lambda *args, **kwargs: None  # look at the gradient alone
-        training.stepper.step(images, targets)
+        training.stepper.step(portion)
         gradients.append([p.grad for p in training.model.parameters() if p.grad is not None])
 
     assert gradients[0]

@@ -85,18 +85,24 @@ class Cluster:
 
     def lease(self, slot: int) -> Lease:
         """What the job in a slot holds; Ray shows it the GPUs of its own alone."""
-        devices = ("cuda:0",) if self.needs.gpus > 0 else ("cpu",)
+        count = math.ceil(self.needs.gpus)
+        devices = tuple(f"cuda:{number}" for number in range(count)) or ("cpu",)
         return Lease(slot, devices, max(1, math.floor(self.needs.cpus)))
 
 
-def usual_needs() -> Needs:
-    """What a job takes where nobody says: a GPU and what falls to it of the cores, or one core."""
+def usual_needs(gpus_per_trial: int = 1) -> Needs:
+    """What a job takes where nobody says: its GPUs and what falls to them of the cores.
+
+    Args:
+        gpus_per_trial: How many; where there are none, one is done without and several are not.
+    """
     nodes = _nodes()
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     if gpus == 0:
-        return Needs()
+        return Needs() if gpus_per_trial == 1 else Needs(gpus=gpus_per_trial)
     cpus = sum(node.get("CPU", 0.0) for node in nodes if node.get("GPU", 0.0) > 0)
-    return Needs(cpus=max(1.0, min(MAX_CPUS_PER_GPU, cpus // gpus)), gpus=1.0)
+    each = max(1.0, min(MAX_CPUS_PER_GPU, cpus // gpus))
+    return Needs(cpus=each * gpus_per_trial, gpus=gpus_per_trial)
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -51,12 +51,17 @@ def cluster_here(asked: RaySettings, leases: Sequence[Lease]) -> Iterator[Cluste
     gpus = [lease for lease in leases if lease.devices[0].startswith("cuda")]
     visible = ",".join(lease.environment["CUDA_VISIBLE_DEVICES"] for lease in gpus)
     threads = leases[0].threads
-    usual = Needs(cpus=threads, gpus=1.0 if gpus else 0.0)
+    gpus_each = len(leases[0].devices) if gpus else 0
+    usual = Needs(cpus=threads, gpus=gpus_each)
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = visible
     try:
         with _connected(
-            asked, usual, address="local", num_cpus=threads * len(leases), num_gpus=len(gpus)
+            asked,
+            usual,
+            address="local",
+            num_cpus=threads * len(leases),
+            num_gpus=gpus_each * len(gpus),
         ) as cluster:
             yield cluster
     finally:
@@ -67,28 +72,38 @@ def cluster_here(asked: RaySettings, leases: Sequence[Lease]) -> Iterator[Cluste
 
 
 @contextmanager
-def cluster_at(address: str, asked: RaySettings, *, slots: int | None) -> Iterator[Cluster]:
+def cluster_at(
+    address: str, asked: RaySettings, *, slots: int | None, gpus_per_trial: int = 1
+) -> Iterator[Cluster]:
     """A Ray cluster that is there.
 
     Args:
         address: host:port, or auto.
         asked: What one trial takes.
         slots: Jobs at once; None: as many as fit.
+        gpus_per_trial: GPUs of one trial, all on one node, where it asks for no share of one.
     Raises:
         RunnerError: If nothing answers there, or it wants a token that this driver has not.
         NoSuchDevice: If no node holds a trial.
     """
-    with _connected(asked, None, slots=slots, address=address) as cluster:
+    with _connected(
+        asked, None, slots=slots, gpus_per_trial=gpus_per_trial, address=address
+    ) as cluster:
         yield cluster
 
 
 @contextmanager
 def _connected(
-    asked: RaySettings, usual: Needs | None, *, slots: int | None = None, **how: Any
+    asked: RaySettings,
+    usual: Needs | None,
+    *,
+    slots: int | None = None,
+    gpus_per_trial: int = 1,
+    **how: Any,
 ) -> Iterator[Cluster]:
     if ray.is_initialized():
         # A notebook's own connection is used, and left open.
-        yield Cluster(_needs(asked, usual), slots=slots)
+        yield Cluster(_needs(asked, usual, gpus_per_trial), slots=slots)
         return
     os.environ.setdefault(USAGE_VARIABLE, "0")
     try:
@@ -101,7 +116,7 @@ def _connected(
             f"Ray at {how['address']} cannot be used: {text}{_refusal(how['address'])}"
         ) from error
     try:
-        yield Cluster(_needs(asked, usual), slots=slots)
+        yield Cluster(_needs(asked, usual, gpus_per_trial), slots=slots)
     finally:
         ray.shutdown()
 
@@ -116,8 +131,8 @@ def _refusal(address: str) -> str:
     return f". Something listens there: if it is Ray, it may want another token. {_TOKEN}"
 
 
-def _needs(asked: RaySettings, usual: Needs | None) -> Needs:
-    known = usual or usual_needs()
+def _needs(asked: RaySettings, usual: Needs | None, gpus_per_trial: int) -> Needs:
+    known = usual or usual_needs(gpus_per_trial)
     others = dict(asked.resources)
     if asked.accelerator is not None:
         # How Ray asks for a type: any node that has it has one of these.

@@ -1,0 +1,145 @@
+"""A helper: a process that trains its share of every batch of a trial, led by the worker.
+
+Started by the leader as a fresh interpreter, as workers are by their driver. It imports and loads
+once and stays for the trials that follow. One that cannot go on says why and ends: what it shares
+with the others is broken then, and all helpers are started anew.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from pathlib import Path
+
+from runner.trial.job import Attempt, Decision, Ending, Report
+from runner.trial.parallel.messages import Failure, Order, Said, Setup, Task
+
+WATCH_LEADER_EVERY_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class _Led:
+    """A helper's line to the study ends at the leader, which says before each step to go on."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def decision(self, key: Attempt) -> Decision:
+        is_wanted = self._connection.recv() is Order.STEP
+        return Decision.CONTINUE if is_wanted else Decision.STOP
+
+    def report(self, key: Attempt, report: Report) -> Decision:
+        raise AssertionError("only the leader reports")
+
+    def end(self, key: Attempt, ending: Ending) -> None:
+        raise AssertionError("only the leader ends trials")
+
+
+def main() -> None:
+    """Help one leader until it closes the socket, or dies.
+
+    Command line: the socket's file descriptor and the leader's process id.
+    """
+    descriptor, leader = int(sys.argv[1]), int(sys.argv[2])
+    threading.Thread(target=_exit_with_leader, args=(leader,), daemon=True).start()
+    connection = Connection(descriptor)
+    try:
+        setup: Setup = connection.recv()
+        logging.basicConfig(
+            level=logging.INFO,
+            format=f"%(asctime)s rank {setup.rank} %(levelname)s %(name)s: %(message)s",
+            force=True,
+        )
+        logging.captureWarnings(True)
+        _help(setup, connection)
+    except (EOFError, BrokenPipeError):
+        logger.info("the leader has gone: leaving")
+    # Not by way of libraries that would say goodbye to ranks that are no more.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _help(setup: Setup, connection: Connection) -> None:
+    import torch
+
+    from runner.trial.parallel.group import join_group
+
+    device = setup.lease.devices[0]
+    if device.startswith("cuda"):
+        torch.cuda.set_device(torch.device(device))
+    connection.send(Said.UP)
+    join_group(Path(setup.meeting), rank=setup.rank, size=setup.size, device=device)
+    while True:
+        task: Task = connection.recv()
+        _print_to(recv_handle(connection))
+        try:
+            _train(setup, task, connection)
+        except (EOFError, BrokenPipeError):
+            raise
+        except Exception as error:
+            logger.error("the trial failed here", exc_info=True)
+            connection.send(_failure(error))
+            return
+
+
+def _train(setup: Setup, task: Task, connection: Connection) -> None:
+    """Train one trial with the others, to its end or until the leader does not go on."""
+    from runner.trial.finetune import goal_of
+    from runner.trial.isolation import reset_process
+    from runner.trial.parallel.ranks import Ranks
+    from runner.trial.standalone import Printed
+    from runner.trial.training import Leave, Training
+
+    reset_process(setup.lease)
+    bench = setup.objective.bench(setup.lease)
+    # The average is evaluated and kept, and that is the leader's.
+    recipe = bench.experiment.recipe(dict(task.spec.params)).model_copy(update={"ema": None})
+    training = Training(
+        bench,
+        recipe,
+        task.spec,
+        setup.lease,
+        goal_of(bench.experiment),
+        micro_batch=task.micro_batch,
+    )
+    training.prepare(Printed(logger.info))
+    connection.send(Said.PREPARED)
+    training.join(Ranks(setup.rank, setup.size))
+    try:
+        training.follow(_Led(connection))
+        # The leader evaluates the last epoch.
+        training.require_wanted(_Led(connection))
+    except Leave:
+        return
+
+
+def _failure(error: Exception) -> Failure:
+    from runner.errors import TrialOutOfMemory
+    from runner.trial.memory import is_out_of_memory
+
+    return Failure(
+        isinstance(error, TrialOutOfMemory) or is_out_of_memory(error),
+        f"{type(error).__name__}: {error}",
+        "".join(traceback.format_exception(error)),
+    )
+
+
+def _print_to(descriptor: int) -> None:
+    """Send what this process prints to where the leader's goes now."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _exit_with_leader(leader: int) -> None:
+    """End this process within seconds of its leader's death, whatever it is computing."""
+    while os.getppid() == leader:
+        time.sleep(WATCH_LEADER_EVERY_S)
+    os._exit(1)
