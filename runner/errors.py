@@ -12,6 +12,7 @@
     |   `-- StorageUnreachable      the database that has the studies cannot be reached
     |-- TrialFailed                 this trial failed; it is recorded and the search goes on
     |   |-- TrialOutOfMemory        not even one example at a time fits
+    |   |-- trial.LossNotFinite     the training loss is no longer a number
     |   `-- TrialLost               a process that trained it has died; it is run again
     |-- reuse.TooLarge              features do not fit into their budget; trials do without
     |-- NoSuchDevice                a device was asked for that this machine does not have

@@ -16,6 +16,10 @@ from runner.trial.schedules import learning_rate_factor
 STEPS_BETWEEN_NAN_CHECKS = 50
 
 
+class LossNotFinite(TrialFailed):
+    """The training loss is no longer a number; every device of a trial finds so at once."""
+
+
 @dataclass(frozen=True)
 class Goal:
     """What makes one epoch better than another: a validation metric and its direction."""
@@ -103,10 +107,10 @@ def require_finite(loss: float, epoch: int, recipe: Recipe) -> None:
     """Check a training loss of an epoch, counted from 0.
 
     Raises:
-        TrialFailed: If it is not a number, or infinite.
+        LossNotFinite: If it is not a number, or infinite.
     """
     if not math.isfinite(loss):
-        raise TrialFailed(
+        raise LossNotFinite(
             f"the training loss became {loss} in epoch {epoch + 1} (learning_rate "
             f"{recipe.learning_rate:g}); try a lower learning rate, warm-up or grad_clip"
         )

@@ -10,6 +10,7 @@ from runner.trial.parallel.helpers import Helpers
 from runner.trial.parallel.messages import Task
 from runner.trial.parallel.norms import BatchNorms
 from runner.trial.parallel.ranks import Ranks
+from runner.trial.progress import LossNotFinite
 from runner.trial.sharing import obstacle
 from runner.trial.training import Leave, Training
 
@@ -32,6 +33,7 @@ class Crew:
         self._objective = objective
         self._lease = lease
         self._helpers: Helpers | None = None
+        self._end: Callable[[], object] | None = None
         self._is_preparing = False
 
     @property
@@ -55,7 +57,7 @@ class Crew:
         """
         try:
             self._train(training, channel)
-        except Leave:
+        except (Leave, LossNotFinite):
             if self._is_preparing:
                 self.dismiss()
             raise
@@ -78,9 +80,9 @@ class Crew:
     def dismiss(self) -> None:
         """End the helpers; the next trial starts others."""
         self._is_preparing = False
-        if self._helpers is not None:
-            self._helpers.end()
-            self._helpers = None
+        if self._end is not None:
+            self._end()
+        self._helpers = self._end = None
 
     def _train(self, training: Training, channel: Channel) -> None:
         task = Task(training.spec, training.micro_batch)
@@ -100,6 +102,11 @@ class Crew:
         training.join(Ranks(0, self.size))
         try:
             training.run(_Leading(channel, helpers))
+        except LossNotFinite:
+            # Not where it is only what one has left behind that has gone.
+            helpers.require_well()
+            helpers.rest()
+            raise
         except Leave:
             helpers.rest()
             raise
@@ -112,7 +119,7 @@ class Crew:
         if self._helpers is None:
             self._helpers = Helpers(self._objective, self._lease)
             # Also where the crew is simply forgotten: the thread that listens keeps them alive.
-            weakref.finalize(self, self._helpers.end)
+            self._end = weakref.finalize(self, self._helpers.end)
         self._is_preparing = True
         self._helpers.give(task, is_wanted)
         return self._helpers

@@ -5,6 +5,7 @@ once and stays for the trials that follow. One that cannot go on says why and en
 with the others is broken then, and all helpers are started anew.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -92,6 +93,7 @@ def _train(setup: Setup, task: Task, connection: Connection) -> None:
     from runner.trial.finetune import goal_of
     from runner.trial.isolation import reset_process
     from runner.trial.parallel.ranks import Ranks
+    from runner.trial.progress import LossNotFinite
     from runner.trial.standalone import Printed
     from runner.trial.training import Leave, Training
 
@@ -110,10 +112,12 @@ def _train(setup: Setup, task: Task, connection: Connection) -> None:
     training.prepare(Printed(logger.info))
     connection.send(Said.PREPARED)
     training.join(Ranks(setup.rank, setup.size))
+    led = _Led(connection)
     try:
-        training.follow(_Led(connection))
-        # The leader evaluates the last epoch.
-        training.require_wanted(_Led(connection))
+        # The leader evaluates the last epoch, or says that the loss is no number, as it is here.
+        with contextlib.suppress(LossNotFinite):
+            training.follow(led)
+        training.require_wanted(led)
     except Leave:
         return
 
