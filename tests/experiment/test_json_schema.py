@@ -87,7 +87,7 @@ def test_schema_and_loader_accept_the_same_searches(
         ({"search": {"trals": 5}}, "$.search: Additional properties are not allowed ('trals' was "
          "unexpected)"),
         ({"search": {"sampler": "tpa"}}, "$.search.sampler: 'tpa' is not one of ['tpe', 'random', "
-         "'grid', 'gp', 'cmaes', 'qmc']"),
+         "'grid', 'gp', 'cmaes', 'qmc', 'pbt']"),
         ({"train": {"epochs": 0}}, "$.train.epochs: 0 is less than the minimum of 1"),
         ({"name": "a b"}, "$.name: 'a b' does not match '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'"),
         ({"search": {"time": "soon"}}, "$.search.time: 'soon' is not valid under any of the given "
