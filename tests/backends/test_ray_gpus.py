@@ -23,7 +23,7 @@ from tests.backends.seeing import Seeing
 ray.init(address="local", num_cpus=4, num_gpus=5, include_dashboard=False, log_to_driver=False)
 cluster = Cluster(usual_needs(gpus_per_trial=2))
 folder = Path(sys.argv[1])
-backend = RayBackend(Seeing(), cluster, folder=folder)
+backend = RayBackend(Seeing(), cluster, folder=folder, log=folder / "sent.txt")
 trials = Trials(folder, [{}], [{}], [{}])
 backend.run(trials)
 backend.close()
