@@ -1,7 +1,9 @@
 """What every test may use: a real MLflow server, a real browser, an environment that is empty."""
 
+import atexit
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +13,13 @@ from selenium import webdriver
 from runner.tracking import ui_server
 from tests.postgresql import PostgresServer, postgres_server, programs
 
-if "PYTEST_XDIST_WORKER" in os.environ:
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # A process a core: threads of their own would only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A search that finds its CPU leased by another takes fewer threads, and then rounds in another
+    # way: each process has leases of its own.
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"{worker}-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 BROWSER_OPTIONS = (
     "--headless=new",
