@@ -19,6 +19,8 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # A search that finds its CPU leased by another takes fewer threads, and then rounds in another
     # way: each process has leases of its own.
     tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"{worker}-")
+    # PostgreSQL, which runs as another user, has its folder in it.
+    Path(tempfile.tempdir).chmod(0o755)
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 BROWSER_OPTIONS = (
