@@ -8,6 +8,7 @@ from pathlib import Path
 from runner.data.errors import DataSettingError, counted, named
 from runner.data.example import Part, Source
 from runner.data.listing import FileContents, Listed, source_from_listing
+from runner.data.local_files import visible_files
 from runner.errors import DataError
 
 # HEIC and JPEG XL need a Pillow plugin: listed, so that without one they are reported by name.
@@ -129,20 +130,5 @@ def _visible_folders(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, at any depth; links are followed, each folder once."""
-    entered: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
-        real = os.path.realpath(here)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(here, name)
-
-
-def _raise(err: OSError) -> None:
-    """`os.walk` passes over folders it may not read, unless told otherwise."""
-    raise err
+    """Image files below a folder, at any depth; see `visible_files`."""
+    return (path for path in visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def files_below(folder: Path) -> Iterator[str]:
-    """Names of the files below a folder, relative to it, with forward slashes.
+def visible_files(folder: Path) -> Iterator[Path]:
+    """The files below a folder, at any depth, in the order of their names folder by folder.
 
     Hidden files and folders are left out; links are followed, each folder once.
 
@@ -21,9 +21,18 @@ def files_below(folder: Path) -> Iterator[str]:
             continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
+        for name in sorted(files):
             if not name.startswith("."):
-                yield (Path(here) / name).relative_to(folder).as_posix()
+                yield Path(here, name)
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Names of `visible_files` relative to the folder, with forward slashes.
+
+    Raises:
+        OSError: If a folder in it cannot be read.
+    """
+    return (path.relative_to(folder).as_posix() for path in visible_files(folder))
 
 
 def _raise(error: OSError) -> None:

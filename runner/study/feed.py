@@ -14,7 +14,7 @@ from runner.study.judging import beside_others, has_run_out, judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
 from runner.study.packing import Packing, Placement
-from runner.study.population import forget, hand_down
+from runner.study.population import hand_down
 from runner.study.pruning import Judge
 from runner.study.record import StudyRecord
 from runner.study.rules import Rules, RunningTrial
@@ -62,7 +62,7 @@ class StudyFeed:
         self.record = record
         self._listener = listener
         self.budget = budget
-        self.running = Running()
+        self.running = Running(rules.trial_time_s)
         self.stop_reason = ""
         self.failure: str | None = None
         self._sampling = sampling
@@ -163,7 +163,7 @@ class StudyFeed:
 
     def finish(self) -> None:
         """Note the time used, and let others hear of everything that has happened."""
-        self._forget_states()
+        self._sampling.tidy(self.record)
         self._save_time()
         self._showing.show()
 
@@ -174,10 +174,9 @@ class StudyFeed:
         self._save_time(every_s=SAVE_TIME_EVERY_S)
         if self.budget.is_time_up and not self.stop_reason:
             self.stop(f"the time of {self.budget.time_s:g} s is used up")
-        if (limit := self._rules.trial_time_s) is not None:
-            for running in self.running.overdue(limit, now_s=time.monotonic()):
-                why = f"longer than search.trial_time {limit:g} s"
-                self.running.want(running, Decision.TIME_OUT, why)
+        for running in self.running.overdue(now_s=time.monotonic()):
+            why = f"longer than search.trial_time {self._rules.trial_time_s:g} s"
+            self.running.want(running, Decision.TIME_OUT, why)
         return self.running.leaving
 
     def _begin(
@@ -227,8 +226,7 @@ class StudyFeed:
         if is_final:
             self._sampling.tell(trial.number, self.record.frozen(trial.number))
             self._judge.tell(trial)
-            if trial.segment is not None:
-                self._forget_states()
+            self._sampling.tidy(self.record)
         is_failure = is_final and ending.outcome in (Outcome.FAILED, Outcome.LOST)
         if is_failure:
             self._failures_in_a_row += 1
@@ -241,13 +239,6 @@ class StudyFeed:
                 f"{trial_folder(self.record.folder, trial.number) / 'log.txt'}"
             )
             self.stop("too many failures in a row")
-
-    def _forget_states(self) -> None:
-        """Of a population whose generation has ended."""
-        count = self.record.count
-        if self._sampling.is_due(count):
-            is_over = self._sampling.is_over(count)
-            forget(self.record.folder, self.record.trials(), is_over=is_over)
 
     def _save_time(self, *, every_s: float = 0.0) -> None:
         """Now and then, so that a kill forgets only a little of what was used."""

@@ -35,6 +35,8 @@ from runner.trial import CHECKPOINT, INHERITED, Segment, derive_seed
 if TYPE_CHECKING:
     import optuna
 
+    from runner.study.record import StudyRecord
+
 # The weakest and the strongest of a generation, as a share of it.
 QUANTILE = 0.25
 # Of the settings that are changed, how many are drawn anew; the others are multiplied by one of
@@ -84,9 +86,12 @@ class Population(Sampling):
         """Whether all of the last generation has ended."""
         return len(self._members) >= asked
 
-    def is_over(self, asked: int) -> bool:
-        """Whether the last generation has been asked for."""
-        return asked >= self._size * len(self._segments)
+    def tidy(self, record: "StudyRecord") -> None:
+        """When a generation has ended, remove the states from which no trial will go on."""
+        asked = record.count
+        if self.is_due(asked):
+            is_over = asked >= self._size * len(self._segments)
+            forget(record.folder, record.trials(), is_over=is_over)
 
     def learn(self, trial: "optuna.trial.FrozenTrial") -> None:
         """See `Sampling.learn`."""

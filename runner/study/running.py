@@ -13,9 +13,14 @@ from runner.trial import Attempt, Decision
 
 
 class Running:
-    """What runs, one attempt a trial."""
+    """What runs, one attempt a trial.
 
-    def __init__(self) -> None:
+    Args:
+        trial_time_s: How long a trial by itself may take, or None; see `RunningTrial.limit_s`.
+    """
+
+    def __init__(self, trial_time_s: float | None = None) -> None:
+        self._trial_time_s = trial_time_s
         self._trials: dict[int, RunningTrial] = {}
         self._places: dict[str, dict[int, RunningTrial]] = defaultdict(dict)
         self._leaving: dict[Attempt, Decision] = {}
@@ -47,7 +52,8 @@ class Running:
         self._trials[trial.key.trial] = trial
         there = self._places[trial.lease.place]
         there[trial.key.trial] = trial
-        heapq.heappush(self._limits, (trial.started_s, trial.key))
+        if self._trial_time_s is not None:
+            heapq.heappush(self._limits, (trial.started_s, trial.key))
         jobs = len({other.lease.slot for other in there.values()})
         for other in there.values():
             other.beside = max(other.beside, jobs - 1)
@@ -72,20 +78,20 @@ class Running:
         for trial in self._trials.values():
             self.want(trial, decision, why)
 
-    def overdue(self, trial_time_s: float, *, now_s: float) -> Iterator[RunningTrial]:
+    def overdue(self, *, now_s: float) -> Iterator[RunningTrial]:
         """Trials that have taken longer than they may, each once.
 
         Args:
-            trial_time_s: How long a trial by itself may take; see `RunningTrial.limit_s`.
             now_s: The monotonic clock.
         """
-        while self._limits and self._limits[0][0] < now_s:
+        limit = self._trial_time_s
+        while limit is not None and self._limits and self._limits[0][0] < now_s:
             _, key = heapq.heappop(self._limits)
             trial = self._trials.get(key.trial)
             if trial is None or trial.key != key:
                 continue
             # Neighbours may come, and with them more time: what is reached is looked at anew.
-            limit_s = trial.started_s + trial.limit_s(trial_time_s)
+            limit_s = trial.started_s + trial.limit_s(limit)
             if limit_s < now_s:
                 yield trial
             else:

@@ -28,6 +28,8 @@ from runner.trial import Segment, derive_seed
 if TYPE_CHECKING:
     import optuna
 
+    from runner.study.record import StudyRecord
+
 # How often a setting that has already been tried is drawn again before it is accepted: small
 # spaces of choices would otherwise burn their budget on repeats.
 REDRAWS = 10
@@ -101,9 +103,8 @@ class Sampling:
         """Whether more trials may be asked for when none waits; see `Population`."""
         return True
 
-    def is_over(self, asked: int) -> bool:
-        """Whether it is known that none will be asked for any more; see `Population`."""
-        return False
+    def tidy(self, record: "StudyRecord") -> None:
+        """Remove what no trial to come will need; see `Population`."""
 
     def learn(self, trial: "optuna.trial.FrozenTrial") -> None:
         """Take over a trial of the durable study, in the order of their numbers.

@@ -6,6 +6,8 @@ from runner.study.rules import RunningTrial
 from runner.study.running import Running
 from runner.trial import Attempt, Decision, Lease, Share
 
+LIMIT_S = 10.0
+
 
 def trial(number: int, lease: Lease, *, attempt: int = 0, started_s: float = 0.0) -> RunningTrial:
     return RunningTrial(Attempt(number, attempt), lease, {}, None, started_s)
@@ -15,12 +17,12 @@ def shared(slot: int, device: str = "cuda:0") -> Lease:
     return Lease(slot, share=Share(device, count=4, memory_gib=None))
 
 
-def overdue(running: Running, *, now_s: float, limit_s: float = 10.0) -> list[int]:
-    return [each.key.trial for each in running.overdue(limit_s, now_s=now_s)]
+def overdue(running: Running, *, now_s: float) -> list[int]:
+    return [each.key.trial for each in running.overdue(now_s=now_s)]
 
 
 def test_places_of_trials_that_share_one_and_end_are_counted_once_and_then_not() -> None:
-    running = Running()
+    running = Running(LIMIT_S)
     running.add(trial(0, Lease(0)))
     running.add(trial(1, shared(1)))
     running.add(trial(2, shared(2)))
@@ -33,7 +35,7 @@ def test_places_of_trials_that_share_one_and_end_are_counted_once_and_then_not()
 
 
 def test_beside_is_the_most_other_jobs_that_ran_on_a_trials_device() -> None:
-    running = Running()
+    running = Running(LIMIT_S)
     running.add(trial(0, shared(0)))
     running.add(trial(1, shared(1)))
     # Of the same job as trial 1, and on another device.
@@ -45,7 +47,7 @@ def test_beside_is_the_most_other_jobs_that_ran_on_a_trials_device() -> None:
 
 
 def test_leaving_has_what_was_wanted_first_until_the_trial_has_ended() -> None:
-    running = Running()
+    running = Running(LIMIT_S)
     for number in (0, 1):
         running.add(trial(number, Lease(number)))
     running.want(running[0], Decision.STOP, "weak")
@@ -57,7 +59,7 @@ def test_leaving_has_what_was_wanted_first_until_the_trial_has_ended() -> None:
 
 
 def test_leaving_is_not_changed_by_what_comes_later() -> None:
-    running = Running()
+    running = Running(LIMIT_S)
     running.add(trial(0, Lease(0)))
     before = running.leaving
     running.want(running[0], Decision.STOP, "weak")
@@ -65,7 +67,7 @@ def test_leaving_is_not_changed_by_what_comes_later() -> None:
 
 
 def test_overdue_gives_each_trial_once_when_its_own_time_is_over() -> None:
-    running = Running()
+    running = Running(LIMIT_S)
     running.add(trial(0, Lease(0), started_s=0.0))
     running.add(trial(1, Lease(1), started_s=5.0))
     assert overdue(running, now_s=9.0) == []
@@ -75,7 +77,7 @@ def test_overdue_gives_each_trial_once_when_its_own_time_is_over() -> None:
 
 
 def test_overdue_of_a_trial_that_got_neighbours_since_waits_for_its_longer_limit() -> None:
-    running = Running()
+    running = Running(LIMIT_S)
     running.add(trial(0, shared(0)))
     assert overdue(running, now_s=1.0) == []
     running.add(trial(1, shared(1), started_s=1.0))
@@ -84,13 +86,19 @@ def test_overdue_of_a_trial_that_got_neighbours_since_waits_for_its_longer_limit
 
 
 def test_overdue_leaves_out_what_ended_and_an_earlier_attempt_at_what_runs() -> None:
-    running = Running()
+    running = Running(LIMIT_S)
     for number in (0, 1):
         running.add(trial(number, Lease(number)))
         running.remove(number)
     running.add(trial(1, Lease(1), attempt=1, started_s=8.0))
     assert overdue(running, now_s=11.0) == []
     assert overdue(running, now_s=18.5) == [1]
+
+
+def test_overdue_without_a_limit_is_nobody() -> None:
+    running = Running()
+    running.add(trial(0, Lease(0)))
+    assert overdue(running, now_s=1e9) == []
 
 
 def test_getitem_of_a_trial_that_does_not_run_raises() -> None:
