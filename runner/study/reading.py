@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from runner.errors import NotFound, StudyLocked, TrackingUnreachable
 from runner.experiment import Experiment, Store
-from runner.study.logbook import open_logbook
+from runner.study.parent_run import caught_up, end_strays
 from runner.study.place import Place, existing_place
 from runner.study.record import StudyRecord, best_trials, optuna_storage
 from runner.study.shelf import shelf_of
 from runner.study.trial_record import TrialRecord
-from runner.tracking import TAG_STUDY, RunStatus, connect
+from runner.tracking import connect
 
 if TYPE_CHECKING:
     import optuna
@@ -53,26 +53,11 @@ def _catch_up(store: Store, record: StudyRecord) -> None:
     resolved = record.attributes.get("experiment")
     if resolved is None:
         return
-    experiment = Experiment.from_resolved(resolved)
-    tracking = connect(experiment.tracking.uri, store)
     if record.trials():
-        study_run = tracking.open_study(
-            experiment.tracking.experiment or experiment.name,
-            study_id=record.study_id,
-            run_name=record.reference,
-            tags={},
-            params={},
-            artifacts={},
-        )
-        open_logbook(experiment, record, study_run)
-        found = study_run.found_status
-        study_run.close(RunStatus.KILLED if found in (None, RunStatus.RUNNING) else found)
-    with tracking.answering():
-        # A parent without trials, and a look at the test split that was cut short.
-        client = tracking.client
-        running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
-        for run in client.search_runs(tracking.experiment_ids(), running):
-            client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
+        with caught_up(store, record):
+            return
+    tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
+    end_strays(tracking, record.study_id)
 
 
 def study_for_optuna(store: Store, reference: str) -> "optuna.storages.BaseStorage":
