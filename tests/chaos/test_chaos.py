@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.kinds import FUSED, PLAIN, Kind
+from tests.chaos.load import load
 from tests.chaos.servers import servers
 from tests.chaos.shaking import Shaker
 
@@ -33,3 +34,10 @@ def test_with_its_servers_killed_too_a_search_ends_as_if_it_had_been_left_alone(
         shaker.compare(shaker.shake(kills=8), whole)
     assert shaker.shaken.wrong == []
     assert shaker.shaken.kills.total() >= 4
+
+
+def test_eight_trials_that_report_a_hundred_times_a_second_lose_nothing(tmp_path: Path) -> None:
+    found = load(tmp_path, seconds=15.0)
+    assert found.missing == 0
+    # The queue of a driver that cannot keep up would hold megabytes by then.
+    assert found.last_mib < found.first_mib + 20.0
