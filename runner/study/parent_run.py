@@ -1,12 +1,13 @@
 """The study's own run in MLflow: what it says, and MLflow brought up to the study."""
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runner.errors import NotFound
+from runner.errors import NotFound, TrackingUnreachable
 from runner.experiment import Experiment, Store
 from runner.study.environment import provenance_tags
 from runner.study.logbook import open_logbook
@@ -14,6 +15,8 @@ from runner.study.place import existing_place
 from runner.study.record import StudyRecord
 from runner.study.shelf import shelf_of
 from runner.tracking import TAG_STUDY, Line, RunStatus, StudyRun, Tracking, connect
+
+logger = logging.getLogger(__name__)
 
 
 def open_run(line: Line | Tracking, experiment: Experiment, record: StudyRecord) -> StudyRun:
@@ -112,6 +115,25 @@ def caught_up(store: Store, record: StudyRecord) -> Iterator[Late]:
     finally:
         study_run.close(_ended_as(record, study_run))
     end_strays(tracking, record.study_id)
+
+
+def put_right(store: Store, record: StudyRecord) -> None:
+    """Have nothing that is dead look alive, in the study and in MLflow. The caller has the lock.
+
+    Where MLflow does not answer, the study is right all the same, and the log says so.
+    """
+    record.settle()
+    resolved = record.attributes.get("experiment")
+    if resolved is None:
+        return
+    try:
+        if record.trials():
+            with caught_up(store, record):
+                return
+        tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
+        end_strays(tracking, record.study_id)
+    except TrackingUnreachable as error:
+        logger.warning("MLflow still shows dead trials as running: %s", error)
 
 
 def end_strays(tracking: Tracking, study_id: str) -> None:

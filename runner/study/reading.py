@@ -1,24 +1,20 @@
 """Reading studies: what any command does first, a dead driver's traces put right on the way."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import NotFound, StudyLocked, TrackingUnreachable
-from runner.experiment import Experiment, Store
-from runner.study.parent_run import caught_up, end_strays
+from runner.errors import NotFound, StudyLocked
+from runner.experiment import Store
+from runner.study.parent_run import put_right
 from runner.study.place import Place, existing_place
 from runner.study.record import StudyRecord, best_trials, optuna_storage
 from runner.study.shelf import shelf_of
 from runner.study.trial_record import TrialRecord
-from runner.tracking import connect
 
 if TYPE_CHECKING:
     import optuna
-
-logger = logging.getLogger(__name__)
 
 
 def read_study(store: Store, reference: str) -> StudyRecord:
@@ -39,25 +35,10 @@ def read_study(store: Store, reference: str) -> StudyRecord:
 def _put_right(store: Store, place: Place) -> None:
     try:
         with place.lock():
-            record = StudyRecord.reopen(place)
-            record.settle()
-            _catch_up(store, record)
+            put_right(store, StudyRecord.reopen(place))
     except StudyLocked:
         # A driver has begun this very moment; it does the same.
         return
-    except TrackingUnreachable as error:
-        logger.warning("MLflow still shows dead trials as running: %s", error)
-
-
-def _catch_up(store: Store, record: StudyRecord) -> None:
-    resolved = record.attributes.get("experiment")
-    if resolved is None:
-        return
-    if record.trials():
-        with caught_up(store, record):
-            return
-    tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
-    end_strays(tracking, record.study_id)
 
 
 def study_for_optuna(store: Store, reference: str) -> "optuna.storages.BaseStorage":

@@ -4,14 +4,14 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner.backends import Backend
-from runner.errors import ExperimentError, TrackingUnreachable
+from runner.errors import ExperimentError, RunnerError, TrackingUnreachable
 from runner.experiment import Experiment, Space, Store
 from runner.study.feed import StudyFeed, require_success
 from runner.study.ground import Ground
@@ -19,13 +19,13 @@ from runner.study.identity import require_same
 from runner.study.logbook import open_logbook
 from runner.study.opening import open_feed
 from runner.study.options import Options
-from runner.study.parent_run import open_run
+from runner.study.parent_run import open_run, put_right
 from runner.study.place import next_place
 from runner.study.placing import place
 from runner.study.record import StudyRecord
 from runner.study.shelf import shelf_of
 from runner.study.signals import graceful_signals
-from runner.tracking import RunStatus, StudyRun, connect_apart
+from runner.tracking import Line, RunStatus, StudyRun, connect_apart
 from runner.trial import Facts, Lease, objective_for
 
 logger = logging.getLogger(__name__)
@@ -137,47 +137,17 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         TrackingUnreachable: If MLflow does not answer at the start.
     """
     kept_at = next_place(shelf_of(store), experiment.name, new=options.new)
-    folder = kept_at.folder
+    was_left_behind = kept_at.standing().is_left_behind
     with ExitStack() as stack:
         stack.enter_context(kept_at.lock())
         record = StudyRecord.open(kept_at, direction=experiment.direction)
         stack.callback(_forget_unless_begun, record)
-        known = _known_identity(record)
-        if known is not None:
-            require_same(experiment.name, known["experiment"], experiment.identity())
-        pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
-        is_left = threading.Event()
-        stack.callback(is_left.set)
-        connecting = pool.submit(
-            connect_apart,
-            experiment.tracking.uri,
-            store.files,
-            patience_s=CONNECT_PATIENCE_S if record.count else 0.0,
-            say=options.say,
-            is_given_up=is_left.is_set,
-        )
-        objective = objective_for(experiment, store.files)
-        leases, backend = stack.enter_context(place(experiment, objective, options, folder))
-        for note in leases.notes:
-            options.say(note)
-        facts = backend.inspect()
-        space = _bind_space(experiment, facts)
-        _settle_identity(record, experiment, facts)
-        study_run = open_run(connecting.result(), experiment, record)
-        logbook = open_logbook(experiment, record, study_run)
-        places = {lease.place for lease in leases.leases}
-        ground = Ground(experiment, space, facts, objective, slots=len(places))
-        feed = open_feed(ground, record, logbook, options)
-        search = Search(
-            experiment,
-            folder,
-            record,
-            facts,
-            leases.leases,
-            study_run,
-            feed,
-            backend,
-        )
+        try:
+            search = _opened(experiment, store, options, record, stack)
+        except RunnerError:
+            if was_left_behind:
+                put_right(store, record)
+            raise
         try:
             yield search
         except KeyboardInterrupt:
@@ -185,6 +155,56 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
             raise
         finally:
             search.close()
+
+
+def _opened(
+    experiment: Experiment,
+    store: Store,
+    options: Options,
+    record: StudyRecord,
+    stack: ExitStack,
+) -> Search:
+    """The search of a study whose lock is held; what it takes is given back by the stack."""
+    known = _known_identity(record)
+    if known is not None:
+        require_same(experiment.name, known["experiment"], experiment.identity())
+    connecting = _connecting(experiment, store, options, record, stack)
+    objective = objective_for(experiment, store.files)
+    leases, backend = stack.enter_context(place(experiment, objective, options, record.folder))
+    for note in leases.notes:
+        options.say(note)
+    facts = backend.inspect()
+    space = _bind_space(experiment, facts)
+    _settle_identity(record, experiment, facts)
+    study_run = open_run(connecting.result(), experiment, record)
+    logbook = open_logbook(experiment, record, study_run)
+    places = {lease.place for lease in leases.leases}
+    ground = Ground(experiment, space, facts, objective, slots=len(places))
+    feed = open_feed(ground, record, logbook, options)
+    return Search(
+        experiment, record.folder, record, facts, leases.leases, study_run, feed, backend
+    )
+
+
+def _connecting(
+    experiment: Experiment,
+    store: Store,
+    options: Options,
+    record: StudyRecord,
+    stack: ExitStack,
+) -> "Future[Line]":
+    """MLflow, which is found while workers start."""
+    pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
+    is_left = threading.Event()
+    stack.callback(is_left.set)
+    return pool.submit(
+        connect_apart,
+        experiment.tracking.uri,
+        store.files,
+        patience_s=CONNECT_PATIENCE_S if record.count else 0.0,
+        say=options.say,
+        is_given_up=is_left.is_set,
+    )
 
 
 def _known_identity(record: StudyRecord) -> dict[str, Any] | None:
