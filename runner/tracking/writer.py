@@ -15,6 +15,8 @@ from runner.tracking.records import Record, coalesce, record_count
 # A page refreshed by hand does not show half a second, and a short trial fits into one batch.
 LINGER_S = 0.5
 PATIENCE_S = 120.0
+# An upload may take long; a process that nobody hears of for so long has hung.
+SILENCE_S = 1800.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
 # How long a closing writer waits for the answer to its last request.
@@ -141,11 +143,11 @@ class Writer:
 
     def _is_hopeless(self, began_s: float, seen: int, within_s: float | None) -> bool:
         now_s = time.monotonic()
-        if within_s is not None:
-            return now_s - max(began_s, self._taken_s) > within_s
+        limit_s = SILENCE_S if within_s is None else within_s
+        if within_s is not None or self._failures == seen:
+            return now_s - max(began_s, self._taken_s) > limit_s
         trouble = self._trouble
-        is_long = trouble is not None and now_s - trouble.since_s > self._patience_s
-        return is_long and self._failures > seen
+        return trouble is not None and now_s - trouble.since_s > self._patience_s
 
     def _complain(self) -> None:
         refused, self._refused = self._refused, []
