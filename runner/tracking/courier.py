@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import RunnerError, TrackingUnreachable
 from runner.tracking.address import resolve_uri, without_secrets
 from runner.tracking.carrier import NotTaken
+from runner.tracking.first_use import gather, relax_sqlite
 from runner.tracking.opened import Opened
 from runner.tracking.records import Record, RunKey
 from runner.tracking.study_run import StudyRun
@@ -288,9 +289,14 @@ class _Desk:
             case "carry":
                 return self._carry(line, *content)
             case "forget":
-                self._trackings.pop(line, None)
-                self._deliveries.pop(line, None)
+                self._forget(line)
         return None
+
+    def _forget(self, line: int) -> None:
+        self._deliveries.pop(line, None)
+        tracking = self._trackings.pop(line, None)
+        if tracking is not None:
+            gather(tracking.uri)
 
     def _connect(
         self,
@@ -308,6 +314,7 @@ class _Desk:
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
+        relax_sqlite()
         self._trackings[line] = tracking = connect(uri, store)
         if opened is not None:
             runs, run_ids = opened
