@@ -120,18 +120,25 @@ def caught_up(store: Store, record: StudyRecord) -> Iterator[Late]:
 def put_right(store: Store, record: StudyRecord) -> None:
     """Have nothing that is dead look alive, in the study and in MLflow. The caller has the lock.
 
-    Where MLflow does not answer, the study is right all the same, and the log says so.
+    Raises:
+        TrackingUnreachable: If MLflow does not answer, or takes no more; the study is right.
     """
     record.settle()
     resolved = record.attributes.get("experiment")
     if resolved is None:
         return
+    if record.trials():
+        with caught_up(store, record):
+            return
+    tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
+    end_strays(tracking, record.study_id)
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """Where MLflow cannot be put right now, the log says so, and the next command tries again."""
     try:
-        if record.trials():
-            with caught_up(store, record):
-                return
-        tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
-        end_strays(tracking, record.study_id)
+        yield
     except TrackingUnreachable as error:
         logger.warning("MLflow still shows dead trials as running: %s", error)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import NotFound, StudyLocked
 from runner.experiment import Store
-from runner.study.parent_run import put_right
+from runner.study.parent_run import put_right, warned
 from runner.study.place import Place, existing_place
 from runner.study.record import StudyRecord, best_trials, optuna_storage
 from runner.study.shelf import shelf_of
@@ -34,7 +34,8 @@ def read_study(store: Store, reference: str) -> StudyRecord:
 
 def _put_right(store: Store, place: Place) -> None:
     try:
-        with place.lock():
+        # Outside of the lock: who leaves it with an error leaves the study to the next command.
+        with warned(), place.lock():
             put_right(store, StudyRecord.reopen(place))
     except StudyLocked:
         # A driver has begun this very moment; it does the same.

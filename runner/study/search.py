@@ -19,7 +19,7 @@ from runner.study.identity import require_same
 from runner.study.logbook import open_logbook
 from runner.study.opening import open_feed
 from runner.study.options import Options
-from runner.study.parent_run import open_run, put_right
+from runner.study.parent_run import open_run, put_right, warned
 from runner.study.place import next_place
 from runner.study.placing import place
 from runner.study.record import StudyRecord
@@ -146,7 +146,8 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
             search = _opened(experiment, store, options, record, stack)
         except RunnerError:
             if was_left_behind:
-                put_right(store, record)
+                with warned():
+                    put_right(store, record)
             raise
         try:
             yield search
