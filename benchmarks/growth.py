@@ -100,6 +100,8 @@ class Nothing:
 class Unlogged(Logbook):
     """MLflow off: what is written beside the trial stays."""
 
+    trouble = None
+
     def begin(self, *_: object) -> None: ...
 
     def report(self, *_: object) -> None: ...

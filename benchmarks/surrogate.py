@@ -162,6 +162,8 @@ class _Curves:
 class _Notes:
     """In place of a logbook: what the search has found, after each trial."""
 
+    trouble = None
+
     def __init__(self) -> None:
         self.progress: list[Progress] = []
         self._epochs = 0

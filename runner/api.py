@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import NotFound
+from runner.errors import NotFound, RunnerError
 from runner.experiment import Experiment, Store, load_experiment
 from runner.report import Goal, LiveView, PlainView, publish
+from runner.report import sync as sync_study
 from runner.study import (
     BackendName,
     Options,
@@ -35,10 +36,14 @@ class Study:
     Attributes:
         record: The durable record.
         stop_reason: Why the search ended before its budget; empty if it did not.
+        is_interrupted: Whether somebody ended it (Ctrl-C, SIGTERM, `stop`).
+        undelivered: What MLflow did not take at the end, and what to do; empty if it has all.
     """
 
     record: StudyRecord
     stop_reason: str = ""
+    is_interrupted: bool = False
+    undelivered: str = ""
 
     @property
     def name(self) -> str:
@@ -92,15 +97,38 @@ def search(
     with open_search(loaded, Store.default(), options) as opened:
         _introduce(opened, say)
         try:
-            if view is None:
-                opened.run()
-            else:
-                view.remember(opened.record.trials())
-                with view.shown():
-                    opened.run()
-        finally:
-            publish(opened)
-        return Study(opened.record, opened.feed.stop_reason)
+            _run(opened, view)
+        except RunnerError:
+            _publish(opened)
+            raise
+        _publish(opened)
+    feed = opened.feed
+    return Study(opened.record, feed.stop_reason, feed.was_asked, opened.undelivered)
+
+
+def _run(opened: Search, view: LiveView | PlainView | None) -> None:
+    if view is None:
+        opened.run()
+        return
+    view.remember(opened.record.trials())
+    with view.shown():
+        opened.run()
+
+
+def _publish(opened: Search) -> None:
+    with opened.bearing_outages():
+        publish(opened.experiment, opened.record, opened.study_run, within_s=opened.patience_s)
+
+
+def sync(study: str) -> str:
+    """Deliver to MLflow what it lacks of a study, after an outage; says what that was.
+
+    Raises:
+        NotFound: If there is no such study, or it has no trial.
+        StudyLocked: If it is being searched: its driver delivers by itself.
+        TrackingUnreachable: If MLflow does not answer, or takes no more.
+    """
+    return sync_study(Store.default(), study)
 
 
 def resume(study: str, *, show: str = "auto") -> Study:

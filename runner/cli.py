@@ -2,13 +2,16 @@
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from runner import __version__
-from runner.errors import ExperimentError, RunnerError
+from runner.errors import ExperimentError, RunnerError, TrackingUnreachable
 
 # Ended on request (Ctrl-C, SIGTERM, `stop`); 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
@@ -26,7 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        with _terminated_as_interrupted():
+            return command(options)
     except RunnerError as error:
         print(f"runner: {error}", file=sys.stderr)
         return error.exit_code
@@ -37,6 +41,19 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output has gone (`| head`); nothing is wrong.
         sys.stderr.close()
         return 0
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: what it holds is given back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -134,6 +151,8 @@ def _add_study_commands(commands: Any) -> None:
     enqueue = _add(commands, "enqueue", _enqueue, "a setting to try next")
     enqueue.add_argument("study")
     enqueue.add_argument("params", nargs="+", metavar="KEY=VALUE")
+    sync = _add(commands, "sync", _sync, "deliver to MLflow what it lacks of a study")
+    sync.add_argument("study")
     studies = _add(commands, "studies", _studies, "list, archive or delete studies")
     studies.add_argument(
         "action", choices=("list", "archive", "delete"), nargs="?", default="list"
@@ -193,25 +212,28 @@ def _search(options: argparse.Namespace) -> int:
     from runner import api
 
     show = "none" if options.json else "plain" if options.plain else "auto"
-    study = api.search(
-        options.experiment,
-        overrides=options.overrides,
-        new=options.new,
-        backend=options.backend,
-        ray_address=options.ray_address,
-        show=show,
-    )
+    try:
+        study = api.search(
+            options.experiment,
+            overrides=options.overrides,
+            new=options.new,
+            backend=options.backend,
+            ray_address=options.ray_address,
+            show=show,
+        )
+    except KeyboardInterrupt:
+        print("runner: interrupted; the same command continues the search", file=sys.stderr)
+        return INTERRUPTED
     from runner.report import summary_lines, trial_values
 
     if options.json:
         _print_json([trial_values(trial) for trial in api.ranked(study.record)])
     else:
         print("\n".join(summary_lines(study.record, study.stop_reason)))
-    return INTERRUPTED if study.stop_reason and _was_asked(study.stop_reason) else 0
-
-
-def _was_asked(reason: str) -> bool:
-    return reason.startswith(("interrupted", "stopped"))
+    if study.is_interrupted:
+        print("runner: the same command continues the search", file=sys.stderr)
+        return INTERRUPTED
+    return TrackingUnreachable.exit_code if study.undelivered else 0
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -308,6 +330,13 @@ def _enqueue(options: argparse.Namespace) -> int:
 
     params = dict(parse_setting(text) for text in options.params)
     print(enqueue(Store.default(), study_name(options.study), params))
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from runner import api
+
+    print(api.sync(study_name(options.study)))
     return 0
 
 

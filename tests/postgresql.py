@@ -78,6 +78,13 @@ class PostgresServer:
             self._process.wait(60)
             self._process = None
 
+    def kill(self) -> None:
+        """SIGKILL to all of it at once, as a machine that loses its power."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(60)
+            self._process = None
+
     def run_sql(self, script: str, *, database: str = USER, **variables: str) -> str:
         """What psql prints for a script, run as the superuser."""
         command = [str(_programs() / "psql"), "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1"]

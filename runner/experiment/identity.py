@@ -9,6 +9,7 @@ FREE_KEYS = frozenset(
         "data.max_unreadable",
         "data.max_empty",
         "data.download",
+        "train.checkpoint",
         "train.compile",
         "search.trials",
         "search.time",

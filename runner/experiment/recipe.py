@@ -150,6 +150,12 @@ class Recipe(BaseModel):
     channels_last: Literal["auto"] | bool = Field(
         "auto", description="Channels-last memory layout; `auto`: where it is faster."
     )
+    checkpoint: Literal["auto", "every", "off"] = Field(
+        "auto",
+        description="After which epochs a trial keeps its state, from which it goes on when it "
+        "was interrupted: `auto`: all, if it is expected to take more than a minute; `every`: "
+        "all; `off`: none. Trials that are trained as one computation keep none.",
+    )
     compile: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Whether forward and backward pass of training are compiled, which changes "

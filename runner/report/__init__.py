@@ -18,7 +18,7 @@ from runner.report.live import LiveView, PlainView
 from runner.report.pictures import draw_pictures
 from runner.report.predictions import prediction_table
 from runner.report.progress import Goal
-from runner.report.publish import draw_into_run, page_of, publish
+from runner.report.publish import draw_into_run, page_of, publish, sync
 from runner.report.showing import show_leaderboard
 from runner.report.study import board_of, status_values, summary_lines, trial_values
 from runner.report.table import leaderboard_table, leaderboard_text
@@ -49,6 +49,7 @@ __all__ = [
     "study_rows",
     "study_table",
     "summary_lines",
+    "sync",
     "trial_values",
     "value_text",
 ]

@@ -53,6 +53,10 @@ class PlainView:
         leading = f"; best {value_text(best.value)} (trial {best.number})" if best else ""
         self._say(f"trial {trial.number} {describe_end(trial, self._progress.goal)}{leading}")
 
+    def noted(self, text: str) -> None:
+        """See `Listener.noted`."""
+        self._say(text)
+
     def _say(self, text: str) -> None:
         done = f"{self._progress.finished}/{self._progress.goal.trials}"
         print(f"[{done}] {text}", file=self._out, flush=True)
@@ -63,6 +67,7 @@ class LiveView:
 
     def __init__(self, goal: Goal) -> None:
         self._progress = Progress(goal)
+        self._note = ""
         self._lock = threading.Lock()
 
     def remember(self, trials: Iterable[TrialRecord]) -> None:
@@ -85,6 +90,11 @@ class LiveView:
         with self._lock:
             self._progress.ended(trial)
 
+    def noted(self, text: str) -> None:
+        """See `Listener.noted`."""
+        with self._lock:
+            self._note = text
+
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Draw it on the terminal while the context lasts."""
@@ -98,7 +108,8 @@ class LiveView:
         from rich.console import Group
 
         with self._lock:
-            return Group(_headline(self._progress), _slots(self._progress), _best(self._progress))
+            tables = (_slots(self._progress), _best(self._progress))
+            return Group(_headline(self._progress), *_notes(self._note), *tables)
 
 
 def _headline(progress: Progress) -> Any:
@@ -115,6 +126,12 @@ def _headline(progress: Progress) -> Any:
         ("  Ctrl-C stops; the same command continues", "dim"),
     ]
     return Text.assemble(*parts)
+
+
+def _notes(note: str) -> list[Any]:
+    from rich.text import Text
+
+    return [Text(note, "yellow")] if note else []
 
 
 def _slots(progress: Progress) -> Any:

@@ -17,53 +17,87 @@ from runner.report.study import board_of
 from runner.study import (
     EVALUATION,
     WEIGHTS,
-    Search,
     StudyRecord,
     TrialRecord,
     best_trials,
+    catching_up,
     choose_trial,
     require_here,
     trial_folder,
 )
-from runner.tracking import connect, read_trials
+from runner.tracking import StudyRun, connect, read_trials
 
 
-def publish(search: Search) -> None:
+def publish(
+    experiment: Experiment,
+    record: StudyRecord,
+    study_run: StudyRun,
+    *,
+    within_s: float | None = None,
+) -> None:
     """Write the leaderboard to the parent run, pictures and weights to the best trials' runs.
 
     Drawn after the last trial, so never on the training path. Weights move: once MLflow has
     them, the copies beside the trials are removed.
+
+    Args:
+        experiment: The study's.
+        record: The study.
+        study_run: Its runs in MLflow.
+        within_s: See `StudyRun.flush`.
+    Raises:
+        TrackingUnreachable: If MLflow does not take it all; nothing is removed then.
     """
-    asked = search.experiment.tracking
-    best = list(best_trials(search.record))
-    search.study_run.flush()
-    board = board_of(search.record, search.study_run.run_ids)
-    page = page_of(search.record)
-    search.study_run.set_tags({"mlflow.note.content": _note(page, board)})
-    search.study_run.add_artifacts(
+    asked = experiment.tracking
+    best = list(best_trials(record))
+    study_run.flush(within_s=within_s)
+    board = board_of(record, study_run.run_ids)
+    page = page_of(record)
+    study_run.set_tags({"mlflow.note.content": _note(page, board)})
+    study_run.add_artifacts(
         {
             "leaderboard.html": study_html(page, board),
             "leaderboard.csv": leaderboard_csv(board),
             "leaderboard.json": json.dumps(leaderboard_records(board), indent=1),
         }
     )
-    show = _show(search.experiment, Store.default())
+    show = _show(experiment, Store.default())
     with TemporaryDirectory() as name:
         folder = Path(name)
         for trial in best[: asked.pictures]:
-            drawn = _draw(search.experiment, search.record, trial, folder=folder, show=show)
-            for path in drawn:
-                search.study_run.add_artifact_file(trial.number, path, f"pictures/{path.name}")
+            for path in _draw(experiment, record, trial, folder=folder, show=show):
+                study_run.add_artifact_file(trial.number, path, f"pictures/{path.name}")
         kept = [
-            trial_folder(search.record.folder, trial.number) / WEIGHTS
+            trial_folder(record.folder, trial.number) / WEIGHTS
             for trial in best[: asked.keep_weights]
         ]
         for trial, weights in zip(best, kept, strict=False):
             if weights.exists():
-                search.study_run.add_artifact_file(trial.number, weights, f"weights/{WEIGHTS}")
-        search.study_run.flush()
+                study_run.add_artifact_file(trial.number, weights, f"weights/{WEIGHTS}")
+        study_run.flush(within_s=within_s)
     for weights in kept:
         weights.unlink(missing_ok=True)
+
+
+def sync(store: Store, reference: str) -> str:
+    """Deliver to MLflow what it lacks of a study; says what that was.
+
+    Args:
+        store: The folder of local results.
+        reference: The study, by `name` (its newest) or `name:number`.
+    Raises:
+        NotFound: If there is no such study, or it has no trial.
+        StudyLocked: If it is being searched: its driver delivers by itself.
+        TrackingUnreachable: If MLflow does not answer, or takes no more.
+    """
+    with catching_up(store, reference) as late:
+        publish(late.experiment, late.record, late.study_run)
+    count = len(late.record.trials())
+    trials = "trial" if count == 1 else "trials"
+    return (
+        f"MLflow at {late.study_run.shown_uri} has all {count} {trials} of "
+        f"{late.record.reference}; {late.trials} of them it had not, or not to their end"
+    )
 
 
 def _note(page: StudyPage, board: Leaderboard) -> str:

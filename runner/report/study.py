@@ -117,6 +117,8 @@ def summary_lines(record: StudyRecord, stop_reason: str) -> list[str]:
     if values["best"] is not None:
         lines += ["", leaderboard_text(board_of(record), limit=SHOWN_AT_THE_END)]
         lines += schedule_lines(record)
+    if record.attributes.get("undelivered"):
+        lines += ["", f"MLflow lacks some of it:  python -m runner sync {record.reference}"]
     lines += ["", *_next_steps(record, values)]
     return lines
 

@@ -10,6 +10,7 @@ from runner.study.inbox import post
 from runner.study.listener import Listener, Silent
 from runner.study.logbook import EVALUATION, WEIGHTS
 from runner.study.options import BackendName, Options
+from runner.study.parent_run import Late, catching_up
 from runner.study.planning import plan, plan_lines, validate
 from runner.study.population import lineage
 from runner.study.reading import (
@@ -38,6 +39,7 @@ __all__ = [
     "EVALUATION",
     "WEIGHTS",
     "BackendName",
+    "Late",
     "Listener",
     "Options",
     "RunningTrial",
@@ -49,6 +51,7 @@ __all__ = [
     "TrialRecord",
     "archive",
     "best_trials",
+    "catching_up",
     "choose_trial",
     "delete",
     "enqueue",

@@ -13,6 +13,7 @@ from runner.study.budget import Budget
 from runner.study.judging import beside_others, has_run_out, judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
+from runner.study.news import News
 from runner.study.packing import Packing, Placement
 from runner.study.population import hand_down
 from runner.study.pruning import Judge
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 # than the deaths in a row that end a search, so that such a trial costs only itself.
 MAX_LOSSES = 2
 INBOX_EVERY_S = 0.5
+# How the reasons of those begin who end a search.
+ASKED = ("interrupted", "stopped")
 SAVE_TIME_EVERY_S = 10.0
 
 
@@ -76,6 +79,7 @@ class StudyFeed:
         self._saved_s = budget.used_s
         self._begun_at = time.time() if begun_at is None else begun_at
         self._packing = Packing(rules.waves.hint_of)
+        self._news = News(listener, lambda: logbook.trouble)
         for trial in record.trials():
             sampling.learn(record.frozen(trial.number))
             judge.learn(trial)
@@ -85,11 +89,19 @@ class StudyFeed:
         )
 
     def stop(self, reason: str) -> None:
-        """Give out nothing more, and ask what runs to leave with its checkpoint."""
+        """Give out nothing more, and ask what runs to leave with its checkpoint.
+
+        May be called by the handler of a signal: others hear of it a moment later.
+        """
         if not self.stop_reason:
             self.stop_reason = reason
             logger.info("stopping: %s", reason)
         self.running.want_all(Decision.PAUSE, reason)
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether somebody ended the search, rather than its budget or its failures."""
+        return self.stop_reason.startswith(ASKED)
 
     def next(self, lease: Lease) -> Job | NoJob:
         """See `Feed.next`."""
@@ -177,6 +189,7 @@ class StudyFeed:
         for running in self.running.overdue(now_s=time.monotonic()):
             why = f"longer than search.trial_time {self._rules.trial_time_s:g} s"
             self.running.want(running, Decision.TIME_OUT, why)
+        self._news.tell(self.stop_reason)
         return self.running.leaving
 
     def _begin(

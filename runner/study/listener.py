@@ -21,6 +21,10 @@ class Listener(Protocol):
         """An attempt at a trial has ended, and the study knows it."""
         ...
 
+    def noted(self, text: str) -> None:
+        """News of the search as a whole, one line."""
+        ...
+
 
 class Silent:
     """Hears and says nothing."""
@@ -33,3 +37,6 @@ class Silent:
 
     def ended(self, trial: TrialRecord) -> None:
         """See `Listener.ended`."""
+
+    def noted(self, text: str) -> None:
+        """See `Listener.noted`."""

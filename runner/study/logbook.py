@@ -22,7 +22,7 @@ from runner.study.record import StudyRecord, best_trials
 from runner.study.run_ids import RunIds
 from runner.study.storage import trial_folder
 from runner.study.trial_record import TrialRecord
-from runner.tracking import RunStatus, StudyRun
+from runner.tracking import RunStatus, StudyRun, Trouble
 from runner.trial import ARTIFACTS, MODEL, Ending, Outcome, Report
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,9 @@ class Logbook:
         recipe_of: The whole recipe of a trial with given parameters, for the run's params.
         tags: Tags of every trial's run: fingerprints, versions, device.
         keep_weights: Of how many best trials the weights stay on disk.
+
+    Attributes:
+        late: Of how many trials `catch_up` told MLflow.
     """
 
     def __init__(
@@ -56,6 +59,12 @@ class Logbook:
         self._tags = dict(tags)
         self._keep_weights = keep_weights
         self._ranking = Ranking(keep_weights, is_maximized=True)
+        self.late = 0
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why MLflow takes nothing just now, if so."""
+        return self._study_run.trouble
 
     def begin(self, trial: TrialRecord) -> None:
         """A trial begins or goes on; it has one run, whichever attempt this is."""
@@ -134,6 +143,7 @@ class Logbook:
             for row in evaluation.get("history", []):
                 self.report(trial.number, _report_of(row))
             self.end(record.folder, trial, evaluation)
+            self.late += 1
 
     def _add_files(self, number: int, folder: Path) -> dict[str, str]:
         """Send what a trial has left in its folder of artifacts; gives a tag with their size."""

@@ -1,24 +1,20 @@
 """Reading studies: what any command does first, a dead driver's traces put right on the way."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import NotFound, StudyLocked, TrackingUnreachable
-from runner.experiment import Experiment, Store
-from runner.study.logbook import open_logbook
+from runner.errors import NotFound, StudyLocked
+from runner.experiment import Store
+from runner.study.parent_run import put_right, warned
 from runner.study.place import Place, existing_place
 from runner.study.record import StudyRecord, best_trials, optuna_storage
 from runner.study.shelf import shelf_of
 from runner.study.trial_record import TrialRecord
-from runner.tracking import TAG_STUDY, RunStatus, connect
 
 if TYPE_CHECKING:
     import optuna
-
-logger = logging.getLogger(__name__)
 
 
 def read_study(store: Store, reference: str) -> StudyRecord:
@@ -38,41 +34,12 @@ def read_study(store: Store, reference: str) -> StudyRecord:
 
 def _put_right(store: Store, place: Place) -> None:
     try:
-        with place.lock():
-            record = StudyRecord.reopen(place)
-            record.settle()
-            _catch_up(store, record)
+        # Outside of the lock: who leaves it with an error leaves the study to the next command.
+        with warned(), place.lock():
+            put_right(store, StudyRecord.reopen(place))
     except StudyLocked:
         # A driver has begun this very moment; it does the same.
         return
-    except TrackingUnreachable as error:
-        logger.warning("MLflow still shows dead trials as running: %s", error)
-
-
-def _catch_up(store: Store, record: StudyRecord) -> None:
-    resolved = record.attributes.get("experiment")
-    if resolved is None:
-        return
-    experiment = Experiment.from_resolved(resolved)
-    tracking = connect(experiment.tracking.uri, store)
-    if record.trials():
-        study_run = tracking.open_study(
-            experiment.tracking.experiment or experiment.name,
-            study_id=record.study_id,
-            run_name=record.reference,
-            tags={},
-            params={},
-            artifacts={},
-        )
-        open_logbook(experiment, record, study_run)
-        found = study_run.found_status
-        study_run.close(RunStatus.KILLED if found in (None, RunStatus.RUNNING) else found)
-    with tracking.answering():
-        # A parent without trials, and a look at the test split that was cut short.
-        client = tracking.client
-        running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
-        for run in client.search_runs(tracking.experiment_ids(), running):
-            client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
 
 
 def study_for_optuna(store: Store, reference: str) -> "optuna.storages.BaseStorage":

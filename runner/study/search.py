@@ -2,25 +2,24 @@
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.backends import (
-    Backend,
-)
-from runner.errors import ExperimentError
+from runner.backends import Backend
+from runner.errors import ExperimentError, RunnerError, TrackingUnreachable
 from runner.experiment import Experiment, Space, Store
-from runner.study.environment import provenance_tags
 from runner.study.feed import StudyFeed, require_success
 from runner.study.ground import Ground
 from runner.study.identity import require_same
 from runner.study.logbook import open_logbook
 from runner.study.opening import open_feed
 from runner.study.options import Options
+from runner.study.parent_run import open_run, put_right, warned
 from runner.study.place import next_place
 from runner.study.placing import place
 from runner.study.record import StudyRecord
@@ -33,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 # Content digest of every example, to name what changed.
 MANIFEST = "manifest.json"
+# A study that MLflow knows waits for it: both may come up again after the same reboot.
+CONNECT_PATIENCE_S = 120.0
+# Whoever stops a search waits no longer for an MLflow that does not answer.
+HURRIED_WITHIN_S = 5.0
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Search:
         leases: The devices held.
         study_run: The study's runs in MLflow.
         feed: Gives out the trials; knows what is running.
+        undelivered: What MLflow did not take at the end, and what to do; empty if it has all.
     """
 
     experiment: Experiment
@@ -57,6 +61,8 @@ class Search:
     study_run: StudyRun
     feed: StudyFeed
     _backend: Backend
+    undelivered: str = ""
+    _is_hurried: bool = False
 
     def run(self) -> None:
         """Run trials until the budget is used up or someone says stop.
@@ -74,12 +80,48 @@ class Search:
         require_success(self.feed)
 
     @property
+    def patience_s(self) -> float | None:
+        """For how long an MLflow that takes nothing is waited for at the end; None: minutes."""
+        return HURRIED_WITHIN_S if self._is_hurried or self.feed.was_asked else None
+
+    @contextmanager
+    def bearing_outages(self) -> Iterator[None]:
+        """What MLflow does not take within is left to `sync`; the study has it."""
+        try:
+            yield
+        except TrackingUnreachable as error:
+            self.undelivered = (
+                f"{error}. The study has everything; once MLflow answers, "
+                f"`python -m runner sync {self.record.reference}` delivers it."
+            )
+
+    def hurry(self) -> None:
+        """Somebody wants it to be over at once."""
+        self._is_hurried = True
+
+    def close(self) -> None:
+        """End the workers, and give the parent run its status."""
+        # Workers go first: what they still say is then in the queue that is delivered.
+        self._backend.close()
+        self.record.set_attribute("ended", self.status.value)
+        with self.bearing_outages():
+            self.study_run.close(self.status, within_s=self.patience_s)
+        if self.undelivered != self.record.attributes.get("undelivered", ""):
+            self.record.set_attribute("undelivered", self.undelivered)
+        if self.undelivered:
+            logger.warning("%s", self.undelivered)
+        self.record.sync()
+
+    @property
     def status(self) -> RunStatus:
         """What the parent run ends with."""
         if self.feed.failure is not None:
             return RunStatus.FAILED
         # A trial that was asked for and never begun is not cut short.
-        is_left = any(trial.is_waiting and trial.attempt >= 0 for trial in self.record.trials())
+        is_left = any(
+            trial.attempt >= 0 and (trial.is_waiting or trial.outcome is None)
+            for trial in self.record.trials()
+        )
         return RunStatus.KILLED if is_left else RunStatus.FINISHED
 
 
@@ -92,38 +134,78 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         StudyChanged: If the study was begun with other settings or data.
         StudyLocked: If another driver has it.
         NoSuchDevice: If no device is free.
-        TrackingUnreachable: If MLflow does not answer, at the start or at the end.
+        TrackingUnreachable: If MLflow does not answer at the start.
     """
     kept_at = next_place(shelf_of(store), experiment.name, new=options.new)
-    folder = kept_at.folder
+    was_left_behind = kept_at.standing().is_left_behind
     with ExitStack() as stack:
         stack.enter_context(kept_at.lock())
         record = StudyRecord.open(kept_at, direction=experiment.direction)
         stack.callback(_forget_unless_begun, record)
-        known = _known_identity(record)
-        if known is not None:
-            require_same(experiment.name, known["experiment"], experiment.identity())
-        pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
-        connecting = pool.submit(connect_apart, experiment.tracking.uri, store.files)
-        objective = objective_for(experiment, store.files)
-        leases, backend = stack.enter_context(place(experiment, objective, options, folder))
-        for note in leases.notes:
-            options.say(note)
-        facts = backend.inspect()
-        space = _bind_space(experiment, facts)
-        _settle_identity(record, experiment, facts)
-        study_run = _open_run(connecting.result(), experiment, record, facts)
-        logbook = open_logbook(experiment, record, study_run)
-        places = {lease.place for lease in leases.leases}
-        ground = Ground(experiment, space, facts, objective, slots=len(places))
-        feed = open_feed(ground, record, logbook, options)
-        search = Search(experiment, folder, record, facts, leases.leases, study_run, feed, backend)
+        try:
+            search = _opened(experiment, store, options, record, stack)
+        except RunnerError:
+            if was_left_behind:
+                with warned():
+                    put_right(store, record)
+            raise
         try:
             yield search
+        except KeyboardInterrupt:
+            search.hurry()
+            raise
         finally:
-            # Workers go first: what they still say is then in the queue that close() delivers.
-            backend.close()
-            study_run.close(search.status)
+            search.close()
+
+
+def _opened(
+    experiment: Experiment,
+    store: Store,
+    options: Options,
+    record: StudyRecord,
+    stack: ExitStack,
+) -> Search:
+    """The search of a study whose lock is held; what it takes is given back by the stack."""
+    known = _known_identity(record)
+    if known is not None:
+        require_same(experiment.name, known["experiment"], experiment.identity())
+    connecting = _connecting(experiment, store, options, record, stack)
+    objective = objective_for(experiment, store.files)
+    leases, backend = stack.enter_context(place(experiment, objective, options, record.folder))
+    for note in leases.notes:
+        options.say(note)
+    facts = backend.inspect()
+    space = _bind_space(experiment, facts)
+    _settle_identity(record, experiment, facts)
+    study_run = open_run(connecting.result(), experiment, record)
+    logbook = open_logbook(experiment, record, study_run)
+    places = {lease.place for lease in leases.leases}
+    ground = Ground(experiment, space, facts, objective, slots=len(places))
+    feed = open_feed(ground, record, logbook, options)
+    return Search(
+        experiment, record.folder, record, facts, leases.leases, study_run, feed, backend
+    )
+
+
+def _connecting(
+    experiment: Experiment,
+    store: Store,
+    options: Options,
+    record: StudyRecord,
+    stack: ExitStack,
+) -> "Future[Line]":
+    """MLflow, which is found while workers start."""
+    pool = stack.enter_context(ThreadPoolExecutor(1, "mlflow"))
+    is_left = threading.Event()
+    stack.callback(is_left.set)
+    return pool.submit(
+        connect_apart,
+        experiment.tracking.uri,
+        store.files,
+        patience_s=CONNECT_PATIENCE_S if record.count else 0.0,
+        say=options.say,
+        is_given_up=is_left.is_set,
+    )
 
 
 def _known_identity(record: StudyRecord) -> dict[str, Any] | None:
@@ -178,36 +260,5 @@ def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) 
         record.set_attribute("identity", identity)
     # Budget, slots and tracking may differ from one command to the next: the newest counts.
     record.set_attribute("experiment", experiment.resolved())
+    record.set_attribute("ended", None)
     record.sync()
-
-
-def _open_run(line: Line, experiment: Experiment, record: StudyRecord, facts: Facts) -> StudyRun:
-    return line.open_study(
-        experiment.tracking.experiment or experiment.name,
-        study_id=record.study_id,
-        run_name=record.reference,
-        tags=provenance_tags(facts.fingerprints),
-        params={
-            "task": experiment.task,
-            **_subject(experiment, facts),
-            "metric": experiment.metric,
-            "sampler": experiment.search.sampler,
-            "pruner": experiment.search.pruner,
-            "seed": experiment.seed,
-        },
-        artifacts={
-            "experiment.json": json.dumps(experiment.resolved(), indent=1),
-            "search_space.json": json.dumps(experiment.space.to_dict(), indent=1),
-        },
-    )
-
-
-def _subject(experiment: Experiment, facts: Facts) -> dict[str, str]:
-    """What is trained on what, as parameters of the parent run."""
-    if experiment.is_custom:
-        return dict(facts.details.get("cards", {}))
-    return {
-        "model": experiment.model.name,
-        "weights": experiment.model.weights,
-        "data": str(facts.details["source"]),
-    }

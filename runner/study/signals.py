@@ -15,10 +15,12 @@ def graceful_signals(feed: StudyFeed) -> Iterator[None]:
         yield
         return
     names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+    asked: list[int] = []
 
     def handle(number: int, frame: object) -> None:
-        if feed.stop_reason:
+        if asked:
             raise KeyboardInterrupt
+        asked.append(number)
         feed.stop(f"interrupted by {names[signal.Signals(number)]}")
 
     before = {number: signal.signal(number, handle) for number in names}

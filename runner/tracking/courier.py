@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import RunnerError, TrackingUnreachable
 from runner.tracking.address import resolve_uri, without_secrets
 from runner.tracking.carrier import NotTaken
+from runner.tracking.first_use import gather, relax_sqlite
 from runner.tracking.opened import Opened
 from runner.tracking.records import Record, RunKey
 from runner.tracking.study_run import StudyRun
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # What a dead driver's courier still wrote would meet what the next driver writes.
 WATCH_PARENT_EVERY_S = 0.1
+# Whoever closes a line has waited for what it still wanted to know.
+STUCK_AFTER_S = 1.0
+CONNECT_EVERY_S = 2.0
 # Not `python -m`: that would load the module a second time, under the name __main__.
 _COURIER = "from runner.tracking.courier import main; main()"
 
@@ -79,6 +83,19 @@ class Courier:
         if is_error:
             raise answer
         return answer
+
+    def leave(self, *question: object) -> None:
+        """Say something that needs no answer; a process that is stuck in another one is ended."""
+        if not self._lock.acquire(timeout=STUCK_AFTER_S):
+            self.end()
+            return
+        try:
+            self.ask(lambda: None, *question)
+        except _Gone:
+            # With it went what it should forget.
+            pass
+        finally:
+            self._lock.release()
 
     def end(self) -> int | None:
         """End the process, if there is one; gives its exit code."""
@@ -160,12 +177,13 @@ class Line:
         tags: Mapping[str, str],
         params: Mapping[str, object],
         artifacts: Mapping[str, str],
+        spool: Path | None = None,
     ) -> StudyRun:
         """See `Tracking.open_study`."""
         names = {"study_id": study_id, "run_name": run_name}
         opened: Opened = self._ask_now("open", experiment_name, names)
         self.run_ids, self._opened = dict(opened.run_ids), opened
-        study_run = StudyRun(opened, self, shown_uri=self.shown_uri)
+        study_run = StudyRun(opened, self, shown_uri=self.shown_uri, spool=spool)
         study_run.describe(tags=tags, params=params, artifacts=artifacts)
         return study_run
 
@@ -195,12 +213,8 @@ class Line:
 
     def close(self) -> None:
         """See `Carrier.close`."""
-        try:
-            if self._generation == self._courier.generation:
-                self._courier.ask(lambda: None, "forget", self._number)
-        except _Gone:
-            # With it went what it should forget.
-            pass
+        if self._generation == self._courier.generation:
+            self._courier.leave("forget", self._number)
 
     def _ask_now(self, kind: str, *content: object) -> Any:
         try:
@@ -224,17 +238,38 @@ class Line:
         self._generation = generation
 
 
-def connect_apart(uri: str | None, store: "Store") -> Line:
+def connect_apart(
+    uri: str | None,
+    store: "Store",
+    *,
+    patience_s: float = 0.0,
+    say: Callable[[str], None] | None = None,
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> Line:
     """MLflow at the address that is meant, as `connect`, but in a process of its own.
 
     Args:
         uri: Setting from the experiment; None means $MLFLOW_TRACKING_URI, else the local store.
         store: The folder of local results.
+        patience_s: For how long an MLflow that does not answer is tried again.
+        say: Told once, before the first repetition.
+        is_given_up: Whether nobody waits any more.
     Raises:
         TrackingUnreachable: If nothing usable is there; says what to do.
     """
     line = Line(resolve_uri(uri, store), store)
-    line.connect()
+    until_s = time.monotonic() + patience_s
+    for attempt in itertools.count():
+        try:
+            line.connect()
+        except TrackingUnreachable as error:
+            if is_given_up() or time.monotonic() + CONNECT_EVERY_S > until_s:
+                raise
+            if attempt == 0 and say is not None:
+                say(f"waiting up to {patience_s:g} s: {error}")
+        else:
+            break
+        time.sleep(CONNECT_EVERY_S)
     return line
 
 
@@ -254,9 +289,14 @@ class _Desk:
             case "carry":
                 return self._carry(line, *content)
             case "forget":
-                self._trackings.pop(line, None)
-                self._deliveries.pop(line, None)
+                self._forget(line)
         return None
+
+    def _forget(self, line: int) -> None:
+        self._deliveries.pop(line, None)
+        tracking = self._trackings.pop(line, None)
+        if tracking is not None:
+            gather(tracking.uri)
 
     def _connect(
         self,
@@ -274,6 +314,7 @@ class _Desk:
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
+        relax_sqlite()
         self._trackings[line] = tracking = connect(uri, store)
         if opened is not None:
             runs, run_ids = opened

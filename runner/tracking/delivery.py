@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
-# Error codes of MLflow that say the request is wrong, so that repeating it is useless.
+# Error codes of MLflow that say the request is wrong, so that repeating it is useless. Not that
+# nobody may write: a token runs out, and somebody gives another one.
 _REFUSALS = frozenset(
     {
         "INVALID_PARAMETER_VALUE",
@@ -45,12 +46,14 @@ _REFUSALS = frozenset(
         "RESOURCE_DOES_NOT_EXIST",
         "RESOURCE_ALREADY_EXISTS",
         "INVALID_STATE",
-        "PERMISSION_DENIED",
-        "UNAUTHENTICATED",
-        "CUSTOMER_UNAUTHORIZED",
         "ENDPOINT_NOT_FOUND",
     }
 )
+
+
+# How MLflow's client begins its message for an answer that is not MLflow's own: the page of a
+# gateway whose server is being restarted is no verdict on the record.
+_GATEWAY = "API request to endpoint"
 
 
 class _Undeliverable(Exception):
@@ -112,8 +115,7 @@ class Delivery:
         except _Undeliverable as err:
             raise NotTaken(str(err), is_refusal=True) from err
         except (MlflowException, SQLAlchemyError, OSError) as err:
-            is_refusal = getattr(err, "error_code", None) in _REFUSALS
-            raise NotTaken(str(err), is_refusal=is_refusal) from err
+            raise NotTaken(str(err), is_refusal=_is_refusal(err)) from err
 
     def close(self) -> None:
         """See `Carrier.close`; the client is not this object's alone."""
@@ -254,6 +256,11 @@ class Delivery:
         self._steps.pop(record.key, None)
         self._folders.pop(record.key, None)
         self.existing.add(record.key)
+
+
+def _is_refusal(err: Exception) -> bool:
+    """Whether MLflow itself has said that the request is wrong."""
+    return getattr(err, "error_code", None) in _REFUSALS and not str(err).startswith(_GATEWAY)
 
 
 def _write_text(folder: str, path: str, text: str) -> None:

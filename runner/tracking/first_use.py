@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.tracking.address import sqlite_file, unreachable
+from runner.tracking.disks import is_on_local_disk
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -75,6 +76,48 @@ def _create_whole(database: Path) -> None:
     uri = f"sqlite:///{new}"
     MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
     new.replace(database)
+    if is_on_local_disk(database.parent):
+        _write_ahead(database)
+
+
+def _write_ahead(database: Path) -> None:
+    """Have a database keep a write-ahead log from now on.
+
+    A commit then waits for the disk once instead of three times, and whoever reads (the MLflow
+    UI) and whoever writes no longer wait for one another. Source: sqlite.org/wal.html, which
+    says why not on a network file system.
+    """
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def gather(uri: str) -> None:
+    """Move what a write-ahead log holds into its database file, which is then whole by itself."""
+    database = sqlite_file(uri)
+    if database is None or not database.with_name(database.name + "-wal").exists():
+        return
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def relax_sqlite() -> None:
+    """Have the commits of this process to databases with a write-ahead log not wait for the disk.
+
+    A kill loses nothing. A power cut may lose the last commits, but never the order among them,
+    and what MLflow lost of a study is written to it again by the next command on that study.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    if not event.contains(Engine, "connect", _relax):
+        event.listen(Engine, "connect", _relax)
+
+
+def _relax(connection: object, _record: object) -> None:
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def ensure_schema(uri: str) -> None:

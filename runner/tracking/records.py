@@ -1,7 +1,8 @@
 """What the driver hands to the writer, and how records are folded into few MLflow calls."""
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -97,6 +98,27 @@ class End:
 
 
 Record = Open | Batch | Texts | FileCopy | End
+
+_KINDS: dict[str, type[Record]] = {
+    kind.__name__: kind for kind in (Open, Batch, Texts, FileCopy, End)
+}
+
+
+def to_bytes(record: Record) -> bytes:
+    """A record as JSON."""
+    return json.dumps([type(record).__name__, asdict(record)], default=str).encode()
+
+
+def from_bytes(content: bytes) -> Record:
+    """The record that `to_bytes` was given."""
+    kind, fields = json.loads(content)
+    if kind == Batch.__name__:
+        fields["points"] = [Point(**point) for point in fields["points"]]
+    elif kind == FileCopy.__name__:
+        fields["source"] = Path(fields["source"])
+    elif kind == End.__name__:
+        fields["status"] = RunStatus(fields["status"])
+    return _KINDS[kind](**fields)
 
 
 def coalesce(records: Iterable[Record]) -> list[Record]:

@@ -27,6 +27,7 @@ class StudyRun:
         opened: Its runs.
         carrier: Takes the records to MLflow; the writer's thread uses it alone.
         shown_uri: The address for messages, without secrets.
+        spool: The folder for records that wait, where they are many; None: the temporary one.
 
     Attributes:
         run_id: The parent run.
@@ -38,7 +39,9 @@ class StudyRun:
         shown_uri: The address for messages.
     """
 
-    def __init__(self, opened: Opened, carrier: Carrier, *, shown_uri: str) -> None:
+    def __init__(
+        self, opened: Opened, carrier: Carrier, *, shown_uri: str, spool: Path | None = None
+    ) -> None:
         self.run_id = opened.run_id
         self.experiment_id = opened.experiment_id
         self.is_new = opened.is_new
@@ -50,6 +53,7 @@ class StudyRun:
         self._writer = Writer(
             lambda record, is_retry: carrier.carry(record, is_retry=is_retry),
             shown_uri=shown_uri,
+            spool=spool,
         )
 
     def describe(
@@ -206,25 +210,28 @@ class StudyRun:
             self.end_trial(number, status=RunStatus.KILLED, tags={TAG_OUTCOME: outcome})
         return dead
 
-    def flush(self) -> None:
+    def flush(self, *, within_s: float | None = None) -> None:
         """Wait until MLflow holds everything logged so far.
 
+        Args:
+            within_s: Give up after so long in which it has taken nothing; None: after minutes.
         Raises:
             TrackingUnreachable: If it does not, or refused something; has the count.
         """
-        self._writer.flush()
+        self._writer.flush(within_s=within_s)
 
-    def close(self, status: RunStatus | str) -> None:
+    def close(self, status: RunStatus | str, *, within_s: float | None = None) -> None:
         """Give the parent run its status, flush, and end the writer.
 
         Args:
             status: FINISHED, KILLED or FAILED.
+            within_s: See `flush`.
         Raises:
             TrackingUnreachable: As `flush`.
         """
         self._writer.put(End(None, RunStatus(status), _now_ms()))
         try:
-            self._writer.close()
+            self._writer.close(within_s=within_s)
         finally:
             self._carrier.close()
 

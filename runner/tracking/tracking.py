@@ -89,6 +89,7 @@ class Tracking:
         tags: Mapping[str, str],
         params: Mapping[str, object],
         artifacts: Mapping[str, str],
+        spool: Path | None = None,
     ) -> StudyRun:
         """The parent run of a study, found by its study id or created, with its writer started.
 
@@ -99,11 +100,13 @@ class Tracking:
             tags: Set now, and replaced when the study is opened again.
             params: Written once; later differences become `runner.changed.*` tags.
             artifacts: Run-relative path -> text; replaced when the study is opened again.
+            spool: The folder for records that wait, where they are many; None: the temporary one.
         Raises:
             TrackingUnreachable: If MLflow does not answer, or the experiment lies in its bin.
         """
         opened = self.open_runs(experiment_name, study_id=study_id, run_name=run_name)
-        study_run = StudyRun(opened, Delivery.to(self.client, opened), shown_uri=self.shown_uri)
+        carrier = Delivery.to(self.client, opened)
+        study_run = StudyRun(opened, carrier, shown_uri=self.shown_uri, spool=spool)
         study_run.describe(tags=tags, params=params, artifacts=artifacts)
         return study_run
 

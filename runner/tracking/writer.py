@@ -4,17 +4,23 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from runner.errors import TrackingUnreachable
 from runner.tracking.address import without_secrets
+from runner.tracking.backlog import Backlog
 from runner.tracking.carrier import NotTaken
 from runner.tracking.records import Record, coalesce, record_count
 
 # A page refreshed by hand does not show half a second, and a short trial fits into one batch.
 LINGER_S = 0.5
 PATIENCE_S = 120.0
+# An upload may take long; a process that nobody hears of for so long has hung.
+SILENCE_S = 1800.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
+# How long a closing writer waits for the answer to its last request.
+ENDS_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Writer:
     """Delivers records in order from a thread of its own.
 
     A record that MLflow cannot take now is tried again, ever more slowly, as long as the process
-    lives; those behind it wait in memory. One that MLflow refuses for good is counted and named.
+    lives; those behind it wait in a `Backlog`. One that MLflow refuses for good is counted and
+    named.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class Writer:
         deliver: Callable[[Record, bool], None],
         *,
         shown_uri: str,
+        spool: Path | None = None,
         linger_s: float = LINGER_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
@@ -50,6 +58,7 @@ class Writer:
         Args:
             deliver: Writes one record, or raises NotTaken; the flag says that it is a repetition.
             shown_uri: The address for messages, without secrets.
+            spool: The folder for records that wait, where they are many.
             linger_s: How long a first record waits for others to share a call with.
             patience_s: How long `flush` and `close` bear an MLflow that does not answer, counted
                 from its first failure.
@@ -59,11 +68,13 @@ class Writer:
         self._linger_s = linger_s
         self._patience_s = patience_s
         self._changed = threading.Condition()
-        self._queue: list[Record] = []
+        self._backlog = Backlog(spool)
         self._undelivered = 0
         self._refused: list[str] = []
         self._trouble: Trouble | None = None
         self._failures = 0
+        # When MLflow last took one of those that wait.
+        self._taken_s = time.monotonic()
         self._is_hurried = False
         self._is_nudged = False
         self._is_stopping = False
@@ -85,60 +96,77 @@ class Writer:
     def put(self, *records: Record) -> None:
         """Hand over records; returns at once."""
         with self._changed:
-            self._queue.extend(records)
+            if not self._undelivered:
+                self._taken_s = time.monotonic()
+            self._backlog.put(records)
             self._undelivered += sum(record_count(record) for record in records)
             self._changed.notify_all()
 
-    def flush(self) -> None:
+    def flush(self, *, within_s: float | None = None) -> None:
         """Wait until MLflow holds everything handed over so far; it is tried at least once more.
 
+        Args:
+            within_s: Give up after so long in which it has taken nothing, whatever the patience.
         Raises:
             TrackingUnreachable: If it does not within the patience, or refused records since the
                 last flush; the message has their count.
         """
+        began_s = time.monotonic()
         with self._changed:
             self._is_hurried = self._is_nudged = True
             self._changed.notify_all()
             seen = self._failures
             while self._undelivered and self._thread.is_alive():
-                if self._failures > seen and self._is_hopeless():
+                if self._is_hopeless(began_s, seen, within_s):
                     break
                 self._changed.wait(timeout=0.1)
             self._is_hurried = False
             self._complain()
 
-    def close(self) -> None:
+    def close(self, *, within_s: float | None = None) -> None:
         """Flush, and end the thread.
 
+        Args:
+            within_s: See `flush`.
         Raises:
-            TrackingUnreachable: As `flush`; what was undelivered is then lost from memory.
+            TrackingUnreachable: As `flush`; what was undelivered is then forgotten.
         """
         try:
-            self.flush()
+            self.flush(within_s=within_s)
         finally:
             with self._changed:
                 self._is_stopping = True
                 self._changed.notify_all()
-            self._thread.join(timeout=5.0)
+            self._thread.join(timeout=ENDS_WITHIN_S)
+            with self._changed:
+                self._backlog.close()
 
-    def _is_hopeless(self) -> bool:
+    def _is_hopeless(self, began_s: float, seen: int, within_s: float | None) -> bool:
+        now_s = time.monotonic()
+        limit_s = SILENCE_S if within_s is None else within_s
+        if within_s is not None or self._failures == seen:
+            return now_s - max(began_s, self._taken_s) > limit_s
         trouble = self._trouble
-        return trouble is not None and time.monotonic() - trouble.since_s > self._patience_s
+        return trouble is not None and now_s - trouble.since_s > self._patience_s
 
     def _complain(self) -> None:
         refused, self._refused = self._refused, []
         if self._undelivered:
-            why = self._trouble.why if self._trouble else "the writer's thread has ended"
             raise TrackingUnreachable(
                 f"MLflow tracking at {self._shown_uri} has not taken {self._undelivered} "
-                f"record(s) for {self._patience_s:g} s: {why}. Run the same command again once "
-                "it answers: what the study holds is written then."
+                f"record(s): {self._why()}"
             )
         if refused:
             raise TrackingUnreachable(
                 f"MLflow tracking at {self._shown_uri} refused {len(refused)} record(s); the "
                 f"first: {refused[0]}"
             )
+
+    def _why(self) -> str:
+        """Why something is undelivered."""
+        if self._trouble is not None:
+            return self._trouble.why
+        return "no answer yet" if self._thread.is_alive() else "the writer's thread has ended"
 
     def _run(self) -> None:
         while not self._is_stopping:
@@ -147,12 +175,11 @@ class Writer:
 
     def _take(self) -> list[Record]:
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._is_stopping)
+            self._changed.wait_for(lambda: self._backlog or self._is_stopping)
             self._changed.wait_for(
                 lambda: self._is_hurried or self._is_stopping, timeout=self._linger_s
             )
-            taken, self._queue = self._queue, []
-            return taken
+            return self._backlog.take()
 
     def _persist(self, record: Record) -> None:
         """Deliver one record, however long it takes, unless the writer is told to stop."""
@@ -176,6 +203,7 @@ class Writer:
         with self._changed:
             self._undelivered -= record_count(record)
             self._trouble = None
+            self._taken_s = time.monotonic()
             if refusal is not None:
                 self._refused += [without_secrets(refusal)] * record_count(record)
             self._changed.notify_all()

@@ -12,6 +12,9 @@ from runner.trial.job import Lease
 # Source: PyTorch documentation, "Reproducibility".
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
+# How many modules there were when what they hold was set aside.
+_modules = 0
+
 
 def reset_process(lease: Lease) -> None:
     """Undo what an earlier job may have left in global state, and set the lease's threads.
@@ -22,7 +25,7 @@ def reset_process(lease: Lease) -> None:
     """
     if "torch._dynamo" in sys.modules:
         torch.compiler.reset()
-    gc.collect()
+    _collect()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
@@ -35,3 +38,16 @@ def reset_process(lease: Lease) -> None:
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def _collect() -> None:
+    """Free what earlier jobs left in cycles, without looking through every library again.
+
+    What is there when modules have been imported stays for good: it is moved where the collector
+    does not look. Looking through torch and timm took 0.2 s a job, a sixth of a head's training.
+    """
+    global _modules
+    gc.collect()
+    if len(sys.modules) != _modules:
+        gc.freeze()
+        _modules = len(sys.modules)

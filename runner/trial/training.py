@@ -233,10 +233,15 @@ class Training:
         segment = self.spec.segment
         if segment is None:
             whole_s = self.state.seconds / self.state.epoch * self.recipe.epochs
-            return whole_s >= CHECKPOINT_FROM_S
+            return self._is_long(whole_s)
         is_end = self.state.epoch == segment.end
         each_s = self.state.seconds / (self.state.epoch - segment.begin)
-        return is_end or each_s * (segment.end - segment.begin) >= CHECKPOINT_FROM_S
+        return is_end or self._is_long(each_s * (segment.end - segment.begin))
+
+    def _is_long(self, whole_s: float) -> bool:
+        """Whether a trial that takes so long is to keep checkpoints."""
+        asked = self.recipe.checkpoint
+        return whole_s >= CHECKPOINT_FROM_S if asked == "auto" else asked == "every"
 
     def follow(self, channel: Channel) -> None:
         """Train the remaining epochs as a rank that rank 0 leads, which does all else.

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import pytest
 
@@ -65,11 +66,87 @@ def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
     rest, _ = search.communicate(timeout=60)
 
     assert search.returncode == 130, rest
+    assert "stopping: interrupted by Ctrl-C; what runs saves its state" in rest
     assert "stopped: interrupted by Ctrl-C" in rest
+    assert "runner: the same command continues the search" in rest
     assert not workers_of(terminal.folder)
     code, output = terminal.run("search", "tiny.yaml", "--plain")
     assert code == 0, output
     assert [state for _, state, *_ in outcomes(terminal)] == ["complete"] * 4
+
+
+STUBBORN = """
+import pathlib, time
+
+
+def objective(trial):
+    if pathlib.Path("stubborn").exists():
+        time.sleep(600)
+    trial.report(1, loss=trial.params["x"])
+"""
+OWN = """
+name: stubborn
+task: custom
+objective: stubborn.py:objective
+search:
+  metric: loss
+  direction: minimize
+  trials: 2
+  devices: [cpu]
+  space: {x: {float: [0.0, 1.0]}}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_twice_ends_at_once_and_the_same_command_goes_on(terminal, number):
+    (terminal.folder / "stubborn.py").write_text(STUBBORN)
+    (terminal.folder / "stubborn.yaml").write_text(OWN)
+    (terminal.folder / "stubborn").touch()
+    search = terminal.start("search", "stubborn.yaml", "--plain")
+    read_until(search, lambda line: "trial 0 begins" in line)
+    search.send_signal(number)
+    read_until(search, lambda line: "stopping: interrupted" in line)
+
+    search.send_signal(number)
+    began_s = time.monotonic()
+    rest, _ = search.communicate(timeout=60)
+
+    assert time.monotonic() - began_s < 10.0
+    assert search.returncode == 130, rest
+    assert "runner: interrupted; the same command continues the search" in rest
+    assert "Traceback" not in rest
+    assert not workers_of(terminal.folder)
+    (terminal.folder / "stubborn").unlink()
+    code, output = terminal.run("search", "stubborn.yaml", "--plain")
+    assert code == 0, output
+    assert "trial 0 goes on" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [1.0, 2.5, 4.0])
+def test_signal_while_it_starts_ends_it_soon_and_leaves_nobody(terminal, number, after_s):
+    search = terminal.start("search", "tiny.yaml", "--plain")
+    time.sleep(after_s)
+    search.send_signal(number)
+    rest, _ = search.communicate(timeout=60)
+    assert search.returncode == 130, rest
+    assert "Traceback" not in rest
+    wait_until(lambda: not workers_of(terminal.folder))
+
+
+def test_refused_command_puts_right_what_a_killed_one_left(terminal):
+    killed = terminal.start("search", "tiny.yaml", "--plain")
+    read_until(killed, lambda line: "trial 1 begins" in line)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    code, said = terminal.run("search", "tiny.yaml", "--set", "train.batch_size=16")
+    assert code == 5, said
+    store = Store(terminal.folder / "store")
+    record = StudyRecord.read(store.studies / "tiny" / "1")
+    assert [trial.state for trial in record.trials()][1:2] == ["waiting (interrupted)"]
+    runs = read_trials(connect(None, store), record.study_id)
+    # The killed one's run may not have been made yet.
+    assert [run.status for run in runs] in (["FINISHED"], ["FINISHED", "KILLED"])
 
 
 def test_other_terminals_can_stop_and_enqueue(terminal):

@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from runner.errors import TrackingUnreachable
+from runner.tracking.backlog import IN_MEMORY
 from runner.tracking.carrier import NotTaken
 from runner.tracking.records import End, Record, RunStatus
 from runner.tracking.writer import Writer
@@ -81,8 +83,7 @@ def test_flush_lasting_trouble_raises_with_the_count_and_later_delivers() -> Non
     with pytest.raises(TrackingUnreachable) as caught:
         ours.flush()
     assert str(caught.value) == (
-        "MLflow tracking at http://host has not taken 3 record(s) for 0.3 s: connection refused. "
-        "Run the same command again once it answers: what the study holds is written then."
+        "MLflow tracking at http://host has not taken 3 record(s): connection refused"
     )
     is_down.clear()
     ours.close()
@@ -129,3 +130,46 @@ def test_flush_writer_thread_died_does_not_hang() -> None:
     ours.put(ending(1))
     with pytest.raises(TrackingUnreachable, match="the writer's thread has ended"):
         ours.flush()
+
+
+def test_flush_within_a_time_gives_up_on_an_mlflow_that_does_not_answer() -> None:
+    is_answered = threading.Event()
+    ours = writer(lambda *_: is_answered.wait(), patience_s=600.0)
+    ours.put(ending(1))
+    with pytest.raises(TrackingUnreachable, match=r"1 record\(s\): no answer yet$"):
+        ours.flush(within_s=0.3)
+    is_answered.set()
+    ours.close(within_s=5.0)
+
+
+def test_flush_within_a_time_goes_on_while_mlflow_takes_something() -> None:
+    arrived: list[int | None] = []
+
+    def deliver(record: Record, _: bool) -> None:
+        time.sleep(0.1)
+        arrived.append(record.key)
+
+    ours = writer(deliver)
+    ours.put(*map(ending, range(12)))
+    ours.close(within_s=0.5)
+    assert arrived == list(range(12))
+
+
+def test_writer_long_trouble_waits_in_a_file_and_delivers_all_in_order(tmp_path: Path) -> None:
+    is_down = threading.Event()
+    is_down.set()
+    arrived: list[int | None] = []
+
+    def deliver(record: Record, _: bool) -> None:
+        if is_down.is_set():
+            raise NotTaken("connection refused", is_refusal=False)
+        arrived.append(record.key)
+
+    ours = Writer(deliver, shown_uri="http://host", spool=tmp_path, linger_s=0.0)
+    count = 3 * IN_MEMORY
+    for key in range(count):
+        ours.put(ending(key))
+    assert ours.undelivered == count
+    is_down.clear()
+    ours.close()
+    assert arrived == list(range(count))

@@ -1,12 +1,17 @@
 """A trial gives the same bits first and after twenty others in the same worker."""
 
+import gc
 import hashlib
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+
+from runner.trial import Lease
+from runner.trial.isolation import reset_process
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,3 +88,22 @@ def test_trial_gives_the_same_bits_first_and_after_twenty_others(tmp_path):
     assert first == after
     assert json.loads(first.split(" ", 2)[2])[0]["train/loss"] > 0
     assert len(first.split()[1]) == hashlib.sha256().digest_size * 2
+
+
+class Knot:
+    """Refers to itself: only the collector frees it."""
+
+    def __init__(self) -> None:
+        self.knot = self
+
+
+def test_reset_process_frees_what_earlier_jobs_left_in_cycles():
+    for _ in range(3):
+        left = weakref.ref(Knot())
+        reset_process(Lease(slot=0))
+        assert left() is None
+
+
+def test_reset_process_sets_the_libraries_aside():
+    reset_process(Lease(slot=0))
+    assert gc.get_freeze_count() > 100_000

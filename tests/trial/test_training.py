@@ -100,6 +100,19 @@ def test_resuming_after_any_epoch_equals_an_uninterrupted_trial(
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.parametrize(
+    ("asked", "from_s", "is_kept"),
+    [("every", 60.0, True), ("auto", 60.0, False), ("auto", 0.0, True), ("off", 0.0, False)],
+)
+def test_state_is_kept_as_the_recipe_says(
+    benches, spec, lease, monkeypatch, asked, from_s, is_kept
+):
+    monkeypatch.setattr("runner.trial.training.CHECKPOINT_FROM_S", from_s)
+    bench = benches(epochs=3, checkpoint=asked)
+    fine_tune(bench, spec, lease, Recorder({1: Decision.PAUSE}))
+    assert (Path(spec.folder) / CHECKPOINT).exists() is is_kept
+
+
 def test_replayed_reports_keep_their_time_stamps(benches, spec, lease, monkeypatch):
     monkeypatch.setattr("runner.trial.training.CHECKPOINT_FROM_S", 0.0)
     before, after = Recorder({1: Decision.PAUSE}), Recorder()

@@ -1,0 +1,1 @@
+"""Searches whose processes are killed at random moments, compared with uninterrupted ones."""

@@ -1,0 +1,245 @@
+"""Kills a search's processes at random moments until it has come to its end."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from runner.errors import TrackingUnreachable
+from tests.chaos.kinds import Kind
+from tests.chaos.seen import Seen, alive, differences, see
+from tests.chaos.servers import Servers
+
+# Orphans have gone by then.
+GONE_WITHIN_S = 10.0
+# A command that is not killed has ended by then.
+ENDS_WITHIN_S = 900.0
+# What is killed, and how often of a hundred times.
+DRIVER, WORKER, COURIER, ALL, SERVER = "driver", "worker", "courier", "all at once", "server"
+OFTEN = {DRIVER: 40, ALL: 20, WORKER: 20, COURIER: 20}
+OFTEN_WITH_SERVERS = {DRIVER: 30, ALL: 10, WORKER: 15, COURIER: 10, SERVER: 35}
+
+
+@dataclass
+class Shaken:
+    """What happened to a search.
+
+    Attributes:
+        kills: How often each kind of process was killed.
+        starts: How often the command was given.
+        wrong: What should not have been.
+    """
+
+    kills: Counter[str] = field(default_factory=Counter)
+    starts: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Shaker:
+    """One search, and what hurts it.
+
+    Args:
+        kind: The search.
+        name: The study's.
+        folder: Where it runs; made here.
+        generator: Of moments and victims.
+        servers: The servers that it writes to, which are killed too; None: files alone.
+    """
+
+    kind: Kind
+    name: str
+    folder: Path
+    generator: random.Random
+    servers: Servers | None = None
+    shaken: Shaken = field(default_factory=Shaken)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = f"name: {self.name}\n{self.kind.text}"
+        (self.folder / "experiment.yaml").write_text(text)
+
+    def run_whole(self) -> Seen:
+        """The search without any harm; what it has left."""
+        process = self._start()
+        output = self._wait(process)
+        assert process.returncode == 0, output
+        seen, wrong = self._see()
+        assert not wrong, wrong
+        return seen
+
+    def shake(self, *, kills: int) -> Seen:
+        """Run the command again and again, with so many kills, until it has come to its end."""
+        while True:
+            process = self._start()
+            self.shaken.starts += 1
+            is_ended = self._hurt(process, kills=kills)
+            if self.servers is not None:
+                self.servers.mend()
+            if is_ended and process.returncode == 0:
+                break
+            if is_ended and process.returncode not in self._excused:
+                self._wrong(f"the command ended with {process.returncode}: {self._said()[-2000:]}")
+            if self.shaken.starts > 10 * kills + 10:
+                self._wrong("it never comes to its end")
+                break
+            if sum(self.shaken.kills.values()) < kills and self.generator.random() < 0.3:
+                self._look()
+        seen, wrong = self._see()
+        self.shaken.wrong += wrong
+        return seen
+
+    def compare(self, ours: Seen, whole: Seen) -> None:
+        """Note in what the search differs from one that was left alone."""
+        self.shaken.wrong += differences(ours, whole, tolerance=self.kind.tolerance)
+        self.shaken.wrong += alive(self.home, self.name, **self._where())
+
+    @property
+    def _excused(self) -> tuple[int, ...]:
+        """How a command may end that nobody killed: where a server was away for too long."""
+        return () if self.servers is None else (TrackingUnreachable.exit_code,)
+
+    @property
+    def home(self) -> Path:
+        """The store's folder."""
+        return self.folder / "store"
+
+    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        command = arguments or ("search", "experiment.yaml", "--plain")
+        with (self.folder / "output.txt").open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "runner", *command],
+                cwd=self.folder,
+                env=self._environment(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def _environment(self) -> Mapping[str, str]:
+        servers = {} if self.servers is None else self.servers.environment
+        home = {"RUNNER_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
+        return {**os.environ, **home, **servers}
+
+    def _where(self) -> dict[str, str | None]:
+        if self.servers is None:
+            return {"uri": None, "storage": None}
+        return {"uri": self.servers.tracking, "storage": self.servers.storage}
+
+    def _hurt(self, process: "subprocess.Popen[bytes]", *, kills: int) -> bool:
+        """Kill until the driver is dead or has ended by itself; gives whether it has."""
+        while sum(self.shaken.kills.values()) < kills:
+            try:
+                process.wait(self._pause_s())
+            except subprocess.TimeoutExpired:
+                pass
+            else:
+                return True
+            if self._kill(process):
+                return False
+        self._wait(process)
+        return True
+
+    def _pause_s(self) -> float:
+        """Until the next kill: often soon, so that the start is met too, and sometimes late."""
+        return self.generator.choice(
+            [self.generator.uniform(0.0, 3.0), self.generator.uniform(2.0, 12.0)]
+        )
+
+    def _kill(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Kill one process, or all at once; gives whether the driver is dead."""
+        driver = psutil.Process(process.pid)
+        children = driver.children(recursive=True)
+        often = OFTEN if self.servers is None else OFTEN_WITH_SERVERS
+        (victim,) = self.generator.choices(list(often), list(often.values()))
+        if victim == SERVER:
+            assert self.servers is not None
+            self._note(self.servers.kill(self.generator))
+            return False
+        if victim in (WORKER, COURIER):
+            named = {WORKER: "runner.backends.worker", COURIER: "tracking.courier"}[victim]
+            found = [child for child in children if _is_named(child, named)]
+            if found:
+                self._note(victim)
+                _kill(self.generator.choice(found))
+                return False
+            victim = DRIVER
+        self._note(victim)
+        _kill(driver)
+        if victim == ALL:
+            for child in children:
+                _kill(child)
+        process.wait()
+        self._expect_gone(children)
+        return True
+
+    def _expect_gone(self, orphans: list[psutil.Process]) -> None:
+        _, left = psutil.wait_procs(orphans, timeout=GONE_WITHIN_S)
+        for orphan in left:
+            self._wrong(f"{_shown(orphan)} outlived its driver by {GONE_WITHIN_S:g} s")
+            _kill(orphan)
+
+    def _look(self) -> None:
+        """Another command on the study: after it nothing that is dead looks alive."""
+        process = self._start("status", self.name)
+        said = self._wait(process)
+        if self.servers is not None:
+            self.servers.mend()
+        if process.returncode == 0:
+            self.shaken.wrong += alive(self.home, self.name, **self._where())
+        elif "no study" not in said:
+            self._wrong(f"status ended with {process.returncode}: {said[-2000:]}")
+
+    def _see(self) -> tuple[Seen, list[str]]:
+        return see(self.home, self.name, **self._where())
+
+    def _wait(self, process: "subprocess.Popen[bytes]") -> str:
+        try:
+            process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._wrong(f"the command did not end: {self._said()[-2000:]}")
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return self._said()
+
+    def _said(self) -> str:
+        return (self.folder / "output.txt").read_text(errors="replace")
+
+    def _note(self, victim: str) -> None:
+        self.shaken.kills[victim] += 1
+        lines = self._said().splitlines()
+        last = lines[-1] if lines else "(nothing said yet)"
+        with (self.folder / "kills.txt").open("a") as log:
+            log.write(f"{time.strftime('%H:%M:%S')} {victim}: {last}\n")
+
+    def _wrong(self, text: str) -> None:
+        self.shaken.wrong.append(f"after {sum(self.shaken.kills.values())} kills: {text}")
+
+
+def _is_named(process: psutil.Process, name: str) -> bool:
+    try:
+        return any(name in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _kill(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+def _shown(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:200]
+    except psutil.Error:
+        return str(process)

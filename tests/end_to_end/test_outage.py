@@ -1,0 +1,150 @@
+"""MLflow's server is killed in the middle of a search."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runner.experiment import Store
+from runner.study import read_study
+from runner.tracking import connect, read_trials
+from runner.tracking.ui import free_port
+from tests.end_to_end.conftest import Terminal, read_until, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.server]
+
+
+class Server:
+    """A real MLflow server on SQLite that is killed and started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port("127.0.0.1", 0)
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        log = self._folder / "log.txt"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+                    *("--host", "127.0.0.1", "--port", str(self._port)),
+                    *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
+                    *("--artifacts-destination", str(self._folder / "artifacts")),
+                ],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        wait_until(lambda: "startup complete" in log.read_text(errors="replace"), within_s=200)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    server = Server(tmp_path / "server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    yield server
+    server.kill()
+
+
+def assert_whole(server: Server, terminal: Terminal, *, status: str) -> int:
+    """MLflow has all of the study; gives how many trials are complete."""
+    store = Store(terminal.folder / "store")
+    record = read_study(store, "tiny")
+    tracking = connect(server.address, store)
+    runs = read_trials(tracking, record.study_id)
+    done = [trial.number for trial in record.trials() if trial.state == "complete"]
+    assert [run.number for run in runs if run.status == "FINISHED"] == done
+    for run in (run for run in runs if run.number in done):
+        history = tracking.metric_history(run.run_id, "validation/accuracy")
+        assert [point.step for point in history] == [1, 2, 3]
+    wanted = f"tags.`runner.study_id` = '{record.study_id}' AND tags.`runner.kind` = 'study'"
+    (parent,) = tracking.client.search_runs(tracking.experiment_ids(), wanted)
+    assert parent.info.status == status
+    names = [file.path for file in tracking.client.list_artifacts(parent.info.run_id)]
+    assert "leaderboard.html" in names
+    return len(done)
+
+
+def test_server_killed_and_started_again_has_the_whole_search(
+    server: Server, terminal: Terminal
+) -> None:
+    search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=10")
+    read_until(search, lambda line: "trial 1 begins" in line)
+    server.kill()
+    said = read_until(search, lambda line: "MLflow takes nothing just now" in line)
+    assert "training goes on" in said[-1]
+    server.start()
+    rest, _ = search.communicate(timeout=200)
+    assert search.returncode == 0, rest
+    assert "runner sync" not in rest
+    assert assert_whole(server, terminal, status="FINISHED") == 10
+
+
+def test_search_interrupted_in_an_outage_ends_soon_and_sync_delivers_the_rest(
+    server: Server, terminal: Terminal
+) -> None:
+    search = terminal.start("search", "tiny.yaml", "--plain")
+    read_until(search, lambda line: "trial 1 begins" in line)
+    server.kill()
+    read_until(search, lambda line: "trial 2 begins" in line)
+    search.send_signal(signal.SIGTERM)
+    began_s = time.monotonic()
+    rest, _ = search.communicate(timeout=100)
+    assert time.monotonic() - began_s < 40.0, rest
+    assert search.returncode == 130, rest
+    assert "`python -m runner sync tiny:1` delivers it" in rest
+    assert "the same command continues" in rest
+
+    code, said = terminal.run("sync", "tiny")
+    assert code == 9, said
+    assert "Connection refused" in said
+    code, said = terminal.run("status", "tiny")
+    assert code == 0
+    assert "python -m runner sync tiny:1" in said
+
+    server.start()
+    code, said = terminal.run("sync", "tiny")
+    assert code == 0, said
+    assert f"MLflow at {server.address} has all " in said
+    assert assert_whole(server, terminal, status="KILLED") in (2, 3)
+    code, said = terminal.run("sync", "tiny")
+    assert said.strip().endswith("0 of them it had not, or not to their end")
+    code, said = terminal.run("status", "tiny")
+    assert "sync" not in said
+
+
+def test_search_waits_for_a_server_that_comes_up_after_it(
+    server: Server, terminal: Terminal
+) -> None:
+    assert terminal.run("search", "tiny.yaml", "--set", "search.trials=1")[0] == 0
+    server.kill()
+    search = terminal.start("search", "tiny.yaml", "--plain")
+    said = read_until(search, lambda line: "waiting up to 120 s" in line)
+    assert "Connection refused" in said[-1]
+    server.start()
+    rest, _ = search.communicate(timeout=200)
+    assert search.returncode == 0, rest
+    assert assert_whole(server, terminal, status="FINISHED") == 4
+
+
+def test_new_search_without_a_server_is_refused_at_once(
+    server: Server, terminal: Terminal
+) -> None:
+    server.kill()
+    code, said = terminal.run("search", "tiny.yaml", "--plain")
+    assert code == 9
+    assert "waiting" not in said
+    assert "Connection refused" in said
