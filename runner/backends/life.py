@@ -1,0 +1,126 @@
+"""Signs of life: what a worker says of itself now and then, and for how long it may not.
+
+A worker cannot be looked into from outside. One that is stopped, or waits for ever, or goes round
+in circles, is known by what it no longer says.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from runner.trial import pulse
+
+# As often as this costs nothing, and is soon enough.
+BEAT_EVERY_S = 5.0
+# A worker that waits uses the processor too: its threads look at a clock, Ray's talk to Ray.
+BUSY_SHARE = 0.05
+# Starting takes an interpreter and some imports, however short a silence is asked for.
+START_S = 120.0
+
+
+@dataclass(frozen=True)
+class Silence:
+    """How long a worker may show no sign of life.
+
+    Attributes:
+        limit_s: In a trial; then it has hung.
+        is_computing_life: Whether use of the processor is a sign of life in a trial. While a
+            worker starts, or makes the second pass, it always is.
+    """
+
+    limit_s: float
+    is_computing_life: bool = True
+
+    @property
+    def beat_every_s(self) -> float:
+        """How often a worker speaks that gets on."""
+        return min(BEAT_EVERY_S, self.limit_s / 4)
+
+    @property
+    def of_a_start_s(self) -> float:
+        """How long a worker may be silent that has no trial."""
+        return max(self.limit_s, START_S)
+
+
+class Vitals:
+    """Tells whether this process has got on since it was last asked."""
+
+    def __init__(self) -> None:
+        self._beats = pulse.beats
+        self._busy_s: float | None = None
+        self._looked_s = time.monotonic()
+
+    def have_moved(self, *, is_computing_life: bool) -> bool:
+        """Whether the job has beaten since the last call, or has computed where that counts.
+
+        Args:
+            is_computing_life: Whether it counts.
+        """
+        before, self._beats = self._beats, pulse.beats
+        if self._beats != before:
+            self._busy_s = None
+            return True
+        return is_computing_life and self._has_computed()
+
+    def _has_computed(self) -> bool:
+        before_s, self._busy_s = self._busy_s, busy_s()
+        looked_s, self._looked_s = self._looked_s, time.monotonic()
+        if before_s is None:
+            return True
+        # Less than before: a process has ended that had computed.
+        return abs(self._busy_s - before_s) >= BUSY_SHARE * (self._looked_s - looked_s)
+
+
+def busy_s() -> float:
+    """Processor time of this process and of all that it has started, seconds."""
+    import psutil
+
+    this = psutil.Process()
+    total_s = 0.0
+    for process in (this, *this.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total_s += times.user + times.system + times.children_user + times.children_system
+    return total_s
+
+
+class Heart(threading.Thread):
+    """Says every few seconds that this process gets on, if it does and has something to do.
+
+    Args:
+        say: Tells the driver.
+        silence: How long that may be left out.
+    """
+
+    def __init__(self, say: Callable[[], object], silence: Silence) -> None:
+        super().__init__(name="heart", daemon=True)
+        self._say = say
+        self._silence = silence
+        self._is_at_work = threading.Event()
+        self._is_in_trial = False
+
+    @contextlib.contextmanager
+    def at_work(self, *, is_trial: bool) -> Iterator[None]:
+        """Beat within; see `Silence.is_computing_life` for what a trial is."""
+        self._is_in_trial = is_trial
+        self._is_at_work.set()
+        try:
+            yield
+        finally:
+            self._is_at_work.clear()
+
+    def run(self) -> None:
+        """See `Thread.run`."""
+        vitals = Vitals()
+        while True:
+            self._is_at_work.wait()
+            time.sleep(self._silence.beat_every_s)
+            counts = self._silence.is_computing_life or not self._is_in_trial
+            if self._is_at_work.is_set() and vitals.have_moved(is_computing_life=counts):
+                try:
+                    self._say()
+                except OSError:
+                    # The driver has gone, and this process ends.
+                    return
