@@ -78,8 +78,11 @@ def busy_s() -> float:
     import psutil
 
     this = psutil.Process()
+    processes = [this]
+    with contextlib.suppress(psutil.Error):
+        processes += this.children(recursive=True)
     total_s = 0.0
-    for process in (this, *this.children(recursive=True)):
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
             total_s += times.user + times.system + times.children_user + times.children_system

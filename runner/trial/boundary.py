@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 _SHARED_BY_ALL = (DataError, WeightsUnavailable, ExperimentError, NoSuchDevice)
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+# Of libraries that write by themselves: safetensors, and torch, which says no more than that.
+_DISK_WORDS = ("No space left on device", "PytorchStreamWriter failed writing")
 # Where Python and what is installed lie; the project itself may lie there too.
 _INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -144,7 +146,8 @@ def _fault_of(error: Exception) -> Fault:
 
 
 def _reach_of(error: Exception) -> Reach:
-    if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+    is_of_the_disk = isinstance(error, OSError) and error.errno in _DISK_TROUBLE
+    if is_of_the_disk or any(words in str(error) for words in _DISK_WORDS):
         return Reach.MACHINE
     return Reach.STUDY if isinstance(error, _SHARED_BY_ALL) else Reach.TRIAL
 

@@ -501,3 +501,19 @@ def test_grid_that_is_used_up_still_runs_a_lost_trial_and_an_enqueued_one(
         assert opened.next(0).key == Attempt(0, 1)
         post(opened.folder, "enqueue", {"params": {"value": 0.1}})
         assert opened.next(2).params["value"] == 0.1
+
+
+def test_results_that_cannot_be_written_stop_the_search_and_the_trial_runs_again(
+    searching: Searching,
+) -> None:
+    with searching(trials=1) as opened:
+        spec = opened.next()
+        # In the way of the file; of a full disk it would be said in the same way.
+        (Path(spec.folder) / "evaluation.json").mkdir(parents=True)
+        with pytest.raises(
+            SearchStopped, match=r"the results of trial 0 cannot be written: .*room"
+        ):
+            opened.feed.end(spec.key, Ending(Outcome.COMPLETE, 0.5, 1))
+    (Path(spec.folder) / "evaluation.json").rmdir()
+    with searching(trials=1) as opened:
+        assert opened.next().key == Attempt(0, 1)

@@ -286,6 +286,26 @@ def test_fault_says_whom_an_error_is_about(error, reach):
     assert ending_after(error).fault.reach is reach
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("name", ["checkpoint.pt", "weights.safetensors"])
+def test_fault_of_a_full_disk_is_about_the_machine_whoever_writes(tmp_path, monkeypatch, name):
+    """Torch and safetensors have words of their own for it."""
+
+    class Saves(Objective):
+        def run(self, job, lease, channel):
+            save_checkpoint(tmp_path, state())
+            save_weights(tmp_path, {"w": torch.ones(9)})
+
+    def full(target):
+        return Path("/dev/full") if target.name == name else target.with_suffix(".mine")
+
+    monkeypatch.setattr("runner.trial.checkpoint._unfinished", full)
+    channel = Recorder()
+    run_job(Saves(None), job(1), Lease(0), channel)
+    (ending,) = channel.endings
+    assert ending.fault.reach is Reach.MACHINE, ending.reason
+
+
 def test_fault_is_the_same_for_the_same_line_whatever_the_message():
     faults = [ending_after(ValueError(f"rate {rate}")).fault for rate in (1, 2)]
 

@@ -185,11 +185,10 @@ class Bridge:
         was_away = self._was_away()
         for trial_id, running in list(self._running.items()):
             given = running.given
-            is_waiting = workers.is_waiting(trial_id)
-            if is_waiting or was_away:
-                # It has no worker yet; or there was nobody here to hear it.
+            if given.is_silent and (was_away or workers.is_waiting(trial_id)):
+                # There was nobody here to hear it; or it has no worker yet.
                 given.live()
-            if given.open <= wanted.keys() and is_waiting:
+            if given.open <= wanted.keys() and workers.is_waiting(trial_id):
                 given.news(wanted)
                 workers.give_up(trial_id)
             elif given.has_hung:
