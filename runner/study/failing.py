@@ -116,14 +116,12 @@ class FailurePolicy:
         crashes = trial.crashes + 1
         if self._is_proven:
             is_again = fault.reach is Reach.TRIAL and crashes <= self._retries
-            then = Verdict(Then.AGAIN, crashes)
-        else:
-            is_again = crashes <= max(1, self._retries)
-            then = Verdict(Then.ASIDE, crashes)
-            if stop := self._every_trials(trial.number, ending, fault):
-                waits = Then.WAITS if is_again else Then.OVER
-                return Verdict(waits, crashes, stop, "every trial would fail in this way")
-        return then if is_again else self._over(trial, ending, crashes)
+            return Verdict(Then.AGAIN, crashes) if is_again else self._over(trial, ending, crashes)
+        is_again = crashes <= max(1, self._retries)
+        if stop := self._every_trials(trial.number, ending, fault):
+            then = Then.WAITS if is_again else Then.OVER
+            return Verdict(then, crashes, stop, "every trial would fail in this way")
+        return Verdict(Then.ASIDE, crashes) if is_again else self._over(trial, ending, crashes)
 
     def _every_trials(self, number: int, ending: Ending, fault: Fault) -> str:
         """Why a crash seems to be every trial's; empty if it need not be."""

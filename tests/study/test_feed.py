@@ -511,7 +511,7 @@ def test_results_that_cannot_be_written_stop_the_search_and_the_trial_runs_again
         # In the way of the file; of a full disk it would be said in the same way.
         (Path(spec.folder) / "evaluation.json").mkdir(parents=True)
         with pytest.raises(
-            SearchStopped, match=r"the results of trial 0 cannot be written: .*room"
+            SearchStopped, match="results of trial 0 cannot be written: .*room"
         ):
             opened.feed.end(spec.key, Ending(Outcome.COMPLETE, 0.5, 1))
     (Path(spec.folder) / "evaluation.json").rmdir()
