@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
-from runner.trial import pulse
+from runner.heartbeat import pulse
 
 # As often as this costs nothing, and is soon enough.
 BEAT_EVERY_S = 5.0
-# A worker that waits uses the processor too: its threads look at a clock, Ray's talk to Ray.
-BUSY_SHARE = 0.05
+# A worker that waits uses the processor too: a thread that looks for its driver, the interpreter.
+IDLE_SHARE = 0.01
+# And writes its log, and what it says to its driver.
+WRITTEN_MB = 0.5
 # Starting takes an interpreter and some imports, however short a silence is asked for.
 START_S = 120.0
 
@@ -45,48 +48,72 @@ class Silence:
 
 
 class Vitals:
-    """Tells whether this process has got on since it was last asked."""
+    """Tells whether this process has got on since it was last asked; always by the same thread.
 
-    def __init__(self) -> None:
+    Args:
+        idle_share: What it uses of a processor core when it waits.
+    """
+
+    def __init__(self, *, idle_share: float = IDLE_SHARE) -> None:
+        self._idle_share = idle_share
         self._beats = pulse.beats
-        self._busy_s: float | None = None
+        self._effort: Effort | None = None
         self._looked_s = time.monotonic()
 
     def have_moved(self, *, is_computing_life: bool) -> bool:
-        """Whether the job has beaten since the last call, or has computed where that counts.
+        """Whether the job has beaten since the last call, or has worked where that counts.
 
         Args:
             is_computing_life: Whether it counts.
         """
         before, self._beats = self._beats, pulse.beats
         if self._beats != before:
-            self._busy_s = None
+            self._effort = None
             return True
-        return is_computing_life and self._has_computed()
+        return is_computing_life and self._has_worked()
 
-    def _has_computed(self) -> bool:
-        before_s, self._busy_s = self._busy_s, busy_s()
+    def _has_worked(self) -> bool:
+        before, self._effort = self._effort, Effort.so_far()
         looked_s, self._looked_s = self._looked_s, time.monotonic()
-        if before_s is None:
+        if before is None:
             return True
-        # Less than before: a process has ended that had computed.
-        return abs(self._busy_s - before_s) >= BUSY_SHARE * (self._looked_s - looked_s)
+        idle_s = self._idle_share * (self._looked_s - looked_s)
+        # Less than before: a process has ended that had worked.
+        is_busy = abs(self._effort.busy_s - before.busy_s) > idle_s
+        return is_busy or abs(self._effort.written_mb - before.written_mb) > WRITTEN_MB
 
 
-def busy_s() -> float:
-    """Processor time of this process and of all that it has started, seconds."""
-    import psutil
+@dataclass(frozen=True)
+class Effort:
+    """What this process, and all that it has started, have done so far.
 
-    this = psutil.Process()
-    processes = [this]
-    with contextlib.suppress(psutil.Error):
-        processes += this.children(recursive=True)
-    total_s = 0.0
-    for process in processes:
+    Attributes:
+        busy_s: Processor time but for that of the thread which looks, seconds.
+        written_mb: Written to files and pipes, MB; 0 where the system does not tell. A download
+            takes hardly any processor time.
+    """
+
+    busy_s: float
+    written_mb: float
+
+    @classmethod
+    def so_far(cls) -> Self:
+        """Until now."""
+        import psutil
+
+        this = psutil.Process()
+        processes = [this]
         with contextlib.suppress(psutil.Error):
-            times = process.cpu_times()
-            total_s += times.user + times.system + times.children_user + times.children_system
-    return total_s
+            processes += this.children(recursive=True)
+        busy_s, written = 0.0, 0
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                busy_s += times.user + times.system
+                busy_s += times.children_user + times.children_system
+                if hasattr(process, "io_counters"):
+                    written += process.io_counters().write_chars
+        return cls(busy_s - time.thread_time(), written / 1e6)
 
 
 class Heart(threading.Thread):

@@ -20,6 +20,7 @@ from runner.backends.life import Heart, Silence
 from runner.backends.logs import open_log, print_to
 from runner.backends.orphan import end_with_parent
 from runner.errors import RunnerError
+from runner.heartbeat import pulse
 from runner.trial import (
     Attempt,
     Decision,
@@ -29,7 +30,6 @@ from runner.trial import (
     Objective,
     Report,
     fail_job,
-    pulse,
     run_job,
 )
 

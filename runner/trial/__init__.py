@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from runner.trial.boundary import fail_job, run_job
-from runner.trial.heartbeat import pulse
 from runner.trial.job import (
     CHECKPOINT,
     INHERITED,
@@ -126,7 +125,6 @@ __all__ = [
     "measure",
     "objective_for",
     "predict",
-    "pulse",
     "remove_state",
     "run_alone",
     "run_job",

@@ -4,9 +4,12 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+
+import pytest
 
 from runner.backends.life import Heart, Silence, Vitals
-from runner.trial import pulse
+from runner.heartbeat import pulse
 
 
 def moved(vitals: Vitals, *, is_computing_life: bool = True) -> bool:
@@ -14,9 +17,16 @@ def moved(vitals: Vitals, *, is_computing_life: bool = True) -> bool:
 
 
 def compute(seconds: float) -> None:
-    until = time.process_time() + seconds
-    while time.process_time() < until:
-        pass
+    """In a thread: that of the one who looks does not count."""
+
+    def work() -> None:
+        until = time.thread_time() + seconds
+        while time.thread_time() < until:
+            pass
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
 
 
 def test_beat_is_a_sign_of_life_once() -> None:
@@ -41,6 +51,26 @@ def test_computing_counts_where_it_is_to_and_waiting_does_not() -> None:
     assert not moved(vitals, is_computing_life=False)
     assert moved(vitals)
     time.sleep(0.5)
+    assert not moved(vitals)
+
+
+def test_looking_is_no_work() -> None:
+    vitals = Vitals()
+    moved(vitals)
+    until = time.thread_time() + 0.3
+    while time.thread_time() < until:
+        pass
+    assert not moved(vitals)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody counts what is written")
+def test_writing_counts_where_work_does(tmp_path: Path) -> None:
+    """A download takes hardly any processor time."""
+    vitals = Vitals(idle_share=9.0)
+    moved(vitals)
+    with (tmp_path / "file").open("wb") as file:
+        file.write(bytes(2_000_000))
+    assert moved(vitals)
     assert not moved(vitals)
 
 

@@ -25,6 +25,7 @@ from runner.backends.ray.depot import Address, Delivery
 from runner.backends.ray.freight import places_here
 from runner.backends.ray.luggage import Luggage, Sending
 from runner.experiment import HOME_VARIABLE, Store
+from runner.heartbeat import pulse
 from runner.trial import (
     Attempt,
     Channel,
@@ -35,11 +36,12 @@ from runner.trial import (
     Objective,
     Report,
     fail_job,
-    pulse,
     run_job,
 )
 
 HEARTBEAT_S = 0.5
+# An actor whose job waits takes steps, and talks to Ray.
+IDLE_SHARE = 0.1
 # Its last message; never sent.
 _OVER = None
 
@@ -150,7 +152,7 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         self._job: Job = job
         self._lease: Lease = lease
         self._line = _Line()
-        self._vitals, self._look_at_s = Vitals(), 0.0
+        self._vitals, self._look_at_s = Vitals(idle_share=IDLE_SHARE), 0.0
         self._thread = None
 
     def _run(self) -> None:

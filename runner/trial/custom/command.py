@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.errors import TrialFailed, UserCodeFailed
 from runner.experiment import Experiment, Store
+from runner.heartbeat import pulse
 from runner.trial.custom.call import Call, base_folder
 from runner.trial.custom.ending import ending_of, notes_of
 from runner.trial.custom.folders import TrialFolders
@@ -20,7 +21,6 @@ from runner.trial.custom.line import Line
 from runner.trial.custom.listening import Listening
 from runner.trial.custom.needs import needs_of
 from runner.trial.custom.process import Command
-from runner.trial.heartbeat import pulse
 from runner.trial.job import (
     Channel,
     Decision,

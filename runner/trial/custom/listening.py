@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.errors import TrialFailed
+from runner.heartbeat import pulse
 from runner.trial.custom.folders import TrialFolders, size_text
 from runner.trial.custom.history import History
 from runner.trial.custom.messages import Message, bad, read_line
 from runner.trial.custom.process import Command
-from runner.trial.heartbeat import pulse
 from runner.trial.job import Report
 
 # Of what a command complained about last, for the message of its failure.

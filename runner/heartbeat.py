@@ -1,8 +1,8 @@
 """Signs of life of the job that this process runs.
 
 Training asks with every batch what the study wants, so a job that asks nothing any more has hung
-or computes something long. Whoever holds the process decides what to make of silence; here it is
-only counted.
+or computes something long. Who waits for what another process makes beats meanwhile. Whoever holds
+the process decides what to make of silence; here it is only counted.
 """
 
 import threading
