@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import sys
 import sysconfig
 import traceback
@@ -36,9 +37,9 @@ from runner.trial.job import (
 logger = logging.getLogger(__name__)
 
 _SHARED_BY_ALL = (DataError, WeightsUnavailable, ExperimentError, NoSuchDevice)
-_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-# Of libraries that write by themselves: safetensors, and torch, which says no more than that.
-_DISK_WORDS = ("No space left on device", "PytorchStreamWriter failed writing")
+_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+# Libraries that write by themselves, as safetensors does, have errors of their own.
+_DISK_WORDS = tuple(os.strerror(number) for number in sorted(_DISK_TROUBLE))
 # Where Python and what is installed lie; the project itself may lie there too.
 _INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")

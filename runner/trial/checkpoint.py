@@ -55,13 +55,28 @@ class TrainingState:
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Write the checkpoint beside the old one, then replace it in one step."""
+    """Write the checkpoint beside the old one, then replace it in one step.
+
+    Raises:
+        OSError: If it cannot be written; the old one stays.
+    """
     values = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
     values["reports"] = [{**asdict(r), "metrics": dict(r.metrics)} for r in state.reports]
     target = folder / CHECKPOINT
     temporary = _unfinished(target)
-    torch.save(values, temporary)
+    _write(values, temporary)
     temporary.replace(target)
+
+
+def _write(values: dict[str, Any], path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(values, file)
+    except RuntimeError as error:
+        # Of a full disk torch itself says no more than that it is at another byte than it thought.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> TrainingState | None:

@@ -92,7 +92,7 @@ def test_views_say_where_the_log_of_a_failure_lies_and_whether_it_is_run_again()
     console.print(live.render())
     text = console.export_text()
     assert all(line in text for line in said[:3])
-    assert "paused" not in text
+    assert "trial 5 paused" not in text
 
 
 def test_views_say_how_many_others_are_on_a_shared_device():

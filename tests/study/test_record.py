@@ -157,7 +157,7 @@ def _ended(record: StudyRecord, number: int) -> None:
 
 
 def _memory_ended(record: StudyRecord, number: int) -> None:
-    record._write_ending(number, Ending(Outcome.OUT_OF_MEMORY))
+    record._write_ending(number, Ending(Outcome.OUT_OF_MEMORY), is_again=False)
 
 
 def _constrained(record: StudyRecord, number: int) -> None:

@@ -83,7 +83,7 @@ def test_replay_gives_the_trials_and_attributes_that_optuna_gives(record: StudyR
     assert dict(read.attributes) == dict(expected.attributes)
     assert read.is_maximized == expected.is_maximized
     assert read.trial(3) == expected.trial(3)
-    assert read.count == expected.count == 24
+    assert read.count == expected.count == 28
     assert {trial.state for trial in read.trials()} >= {"complete", "running", "waiting", "lost"}
 
 
