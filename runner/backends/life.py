@@ -17,6 +17,8 @@ from runner.heartbeat import pulse
 BEAT_EVERY_S = 5.0
 # A worker that waits uses the processor too: a thread that looks for its driver, the interpreter.
 IDLE_SHARE = 0.01
+# What the system counts processor time in, twice: processes are looked at one after the other.
+TICK_S = 0.02
 # And writes its log, and what it says to its driver.
 WRITTEN_MB = 0.5
 # Starting takes an interpreter and some imports, however short a silence is asked for.
@@ -77,7 +79,7 @@ class Vitals:
         looked_s, self._looked_s = self._looked_s, time.monotonic()
         if before is None:
             return True
-        idle_s = self._idle_share * (self._looked_s - looked_s)
+        idle_s = self._idle_share * (self._looked_s - looked_s) + TICK_S
         # Less than before: a process has ended that had worked.
         is_busy = abs(self._effort.busy_s - before.busy_s) > idle_s
         return is_busy or abs(self._effort.written_mb - before.written_mb) > WRITTEN_MB
@@ -102,18 +104,19 @@ class Effort:
         import psutil
 
         this = psutil.Process()
-        processes = [this]
+        started: list[psutil.Process] = []
         with contextlib.suppress(psutil.Error):
-            processes += this.children(recursive=True)
-        busy_s, written = 0.0, 0
-        for process in processes:
+            started = this.children(recursive=True)
+        # psutil's own figure is in ticks, and looking would now and then be seen as a whole one.
+        busy_s, written = time.process_time() - time.thread_time(), 0
+        for process in (this, *started):
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
-                busy_s += times.user + times.system
                 busy_s += times.children_user + times.children_system
+                busy_s += 0.0 if process is this else times.user + times.system
                 if hasattr(process, "io_counters"):
                     written += process.io_counters().write_chars
-        return cls(busy_s - time.thread_time(), written / 1e6)
+        return cls(busy_s, written / 1e6)
 
 
 class Heart(threading.Thread):
