@@ -152,7 +152,8 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         self._job: Job = job
         self._lease: Lease = lease
         self._line = _Line()
-        self._vitals, self._look_at_s = Vitals(idle_share=IDLE_SHARE), 0.0
+        self._vitals = Vitals(idle_share=IDLE_SHARE)
+        self._look_at_s = 0.0
         self._thread = None
 
     def _run(self) -> None:
@@ -169,8 +170,8 @@ class JobTrainable(Trainable):  # type: ignore[misc]
                 job, channel = luggage.job, Sending(channel, luggage)
             try:
                 print_to(open_log(job))
-            except OSError as error:
-                fail_job(job, error, channel)
+            except OSError as refused:
+                fail_job(job, refused, channel)
                 return
             root.addHandler(handler)
             root.setLevel(logging.INFO)
