@@ -12,7 +12,8 @@
     |   `-- StorageUnreachable      the database that has the studies cannot be reached
     |-- TrialFailed                 this trial failed; it is recorded and the search goes on
     |   |-- TrialOutOfMemory        not even one example at a time fits
-    |   |-- trial.LossNotFinite     the training loss is no longer a number
+    |   |-- LossNotFinite           the training loss is no longer a number
+    |   |-- UserCodeFailed          what the user's own objective raised, which is its cause
     |   `-- TrialLost               a process that trained it has died; it is run again
     |-- reuse.TooLarge              features do not fit into their budget; trials do without
     |-- NoSuchDevice                a device was asked for that this machine does not have
@@ -129,6 +130,14 @@ class TrialFailed(RunnerError):
 
 class TrialOutOfMemory(TrialFailed):
     """Not even one example at a time fits into the lease's memory."""
+
+
+class LossNotFinite(TrialFailed):
+    """The training loss is no longer a number; every device of a trial finds so at once."""
+
+
+class UserCodeFailed(TrialFailed):
+    """The user's own objective raised; what it raised is the cause."""
 
 
 class TrialLost(TrialFailed):

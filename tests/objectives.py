@@ -141,6 +141,22 @@ class CannotBeInspected(Scripted):
         raise self._error
 
 
+class HangsBefore(Scripted):
+    """Hangs before any trial: while a worker unpickles it ("start"), or in its second pass."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._what == "start":
+            time.sleep(600)
+
+    def inspect(self, lease: Lease) -> Facts:
+        time.sleep(600)
+        return Facts()
+
+
 class CannotBeLoaded:
     """Pickles, and cannot be unpickled again."""
 
@@ -216,11 +232,18 @@ def _do(plan: Plan, spec: TrialSpec) -> None:
         os.write(int(sys.argv[1]), (1000).to_bytes(4, "big") + b"half a message")
         os.kill(os.getpid(), signal.SIGKILL)
     if plan.act == "kill with a child left":
-        # The child inherits the socket, as a forked loader of data would.
-        if os.fork() == 0:
-            time.sleep(8)
-            os._exit(0)
+        _leave_a_child(spec)
         os.kill(os.getpid(), signal.SIGKILL)
+    if plan.act == "hang with a child":
+        _leave_a_child(spec)
+        time.sleep(600)
+    if plan.act == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if plan.act == "loop":
+        # Computes and asks nothing; on the second attempt, or after some time, it goes on.
+        until = time.monotonic() + plan.epoch_s
+        while time.monotonic() < until:
+            pass
     if plan.act == "close the socket":
         os.close(int(sys.argv[1]))
         time.sleep(600)
@@ -228,6 +251,14 @@ def _do(plan: Plan, spec: TrialSpec) -> None:
         time.sleep(600)
     if plan.act == "print":
         _print_in_all_ways(spec.key.trial)
+
+
+def _leave_a_child(spec: TrialSpec) -> None:
+    """Fork a process that inherits the socket, as a loader of data would, and outlives this."""
+    if (child := os.fork()) == 0:
+        time.sleep(600)
+        os._exit(0)
+    (Path(spec.folder) / "child").write_text(str(child))
 
 
 def _print_in_all_ways(number: int) -> None:

@@ -19,27 +19,32 @@ class Given:
     Args:
         attempts: The job's; none for a worker that has no job.
         grace_s: Seconds that a trial which was told to leave gets for it.
+        silence_s: Seconds that the worker may show no sign of life; None: for ever.
 
     Attributes:
         open: Attempts that have not ended.
         is_killed: Whether the worker was killed because one of them did not leave.
+        was_silent: Whether it was killed because it showed no sign of life.
     """
 
     attempts: Iterable[Attempt] = ()
     grace_s: float = GRACE_S
+    silence_s: float | None = None
     open: set[Attempt] = field(init=False)
     is_killed: bool = field(default=False, init=False)
+    was_silent: bool = field(default=False, init=False)
     _told: dict[Attempt, Decision] = field(default_factory=dict, init=False)
     _leave_by_s: dict[Attempt, float] = field(default_factory=dict, init=False)
     _heard_s: float = field(default_factory=time.monotonic, init=False)
+    _alive_s: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
         self.open = set(self.attempts)
 
     @classmethod
-    def of(cls, job: Job, *, grace_s: float) -> "Given":
+    def of(cls, job: Job, *, grace_s: float, silence_s: float | None = None) -> "Given":
         """A job that a worker is given now."""
-        return cls([spec.key for spec in job.trials], grace_s)
+        return cls([spec.key for spec in job.trials], grace_s, silence_s)
 
     def news(self, wanted: Mapping[Attempt, Decision]) -> dict[Attempt, Decision]:
         """What of the study's wishes the worker has not been told; from now on it has been."""
@@ -54,8 +59,12 @@ class Given:
         return news
 
     def hear(self) -> None:
-        """The worker has said something."""
-        self._heard_s = time.monotonic()
+        """The worker has said something about a trial."""
+        self._heard_s = self._alive_s = time.monotonic()
+
+    def live(self) -> None:
+        """The worker has shown a sign of life, or cannot show any just now."""
+        self._alive_s = time.monotonic()
 
     def end(self, key: Attempt) -> bool:
         """An attempt has ended; whether it was open."""
@@ -77,8 +86,17 @@ class Given:
         return self.open <= self._told.keys() or now_s > self._heard_s + self.grace_s
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the worker has shown no sign of life for too long."""
+        if self.silence_s is None or self.is_killed or self.was_silent:
+            return False
+        return time.monotonic() > self._alive_s + self.silence_s
+
+    @property
     def why_killed(self) -> str:
-        """What is said of a worker that was killed because it had hung."""
+        """What is said of a worker that was killed."""
+        if self.was_silent:
+            return f"showed no sign of life for {self.silence_s:g} s (search.silence): killed"
         return f"did not leave within {self.grace_s:g} s of being told to, and was killed"
 
     def losses(self, reason: str) -> Iterator[tuple[Attempt, Ending]]:

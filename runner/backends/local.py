@@ -14,6 +14,7 @@ from typing import Any
 
 from runner.backends.contract import Feed, NoJob
 from runner.backends.given import GRACE_S, MAX_DEATHS_IN_A_ROW, Given
+from runner.backends.life import Silence
 from runner.backends.logs import log_of
 from runner.backends.process import WorkerProcess, dismiss
 from runner.errors import RunnerError, SearchStopped
@@ -33,6 +34,9 @@ class LocalBackend:
         leases: The first of each device gets its worker at once.
         logs: Folder for what workers print outside of trials.
         grace_s: Seconds a cancelled trial gets to leave by itself.
+        silence: How long a worker may show no sign of life; None: for ever.
+        max_deaths: Workers of a lease that die in a row, without one that ends a trial, and stop
+            the search.
     """
 
     def __init__(
@@ -42,10 +46,14 @@ class LocalBackend:
         *,
         logs: Path,
         grace_s: float = GRACE_S,
+        silence: Silence | None = None,
+        max_deaths: int = MAX_DEATHS_IN_A_ROW,
     ) -> None:
         self._objective = objective
         self._logs = logs
         self._grace_s = grace_s
+        self._silence = silence
+        self._max_deaths = max_deaths
         logs.mkdir(parents=True, exist_ok=True)
         self._leases = tuple(leases)
         first = {lease.place: lease for lease in reversed(leases)}
@@ -58,14 +66,16 @@ class LocalBackend:
 
         Raises:
             RunnerError: If the second pass itself fails.
+            SearchStopped: If the worker dies or hangs.
         """
         worker = self._workers[self._leases[0].slot]
-        self._await_ready(worker)
+        if not worker.is_idle:
+            self._hear_out(worker)
+        worker.is_idle = False
+        worker.given.live()
         worker.send(("inspect", None))
-        try:
-            _, _, answer = worker.connection.recv()
-        except (EOFError, OSError) as error:
-            raise SearchStopped(worker.how_it_died()) from error
+        _, _, answer = self._hear_out(worker)
+        worker.is_idle = True
         if isinstance(answer, RunnerError):
             raise answer
         facts: Facts = answer
@@ -86,16 +96,35 @@ class LocalBackend:
         self._workers = {}
 
     def _start(self, lease: Lease, deaths: int = 0) -> WorkerProcess:
-        return WorkerProcess.start(self._objective, lease, logs=self._logs, deaths=deaths)
+        return WorkerProcess.start(
+            self._objective, lease, logs=self._logs, silence=self._silence, deaths=deaths
+        )
 
-    def _await_ready(self, worker: WorkerProcess) -> None:
-        if worker.is_idle:
-            return
-        try:
-            worker.connection.recv()
-        except (EOFError, OSError) as error:
-            raise SearchStopped(worker.how_it_died()) from error
-        worker.is_idle = True
+    def _hear_out(self, worker: WorkerProcess) -> tuple[str, Any, Any]:
+        """Wait for what a worker has to say besides that it lives.
+
+        Raises:
+            SearchStopped: If it dies or hangs.
+        """
+        while True:
+            try:
+                if worker.connection.poll(TICK_S):
+                    message: tuple[str, Any, Any] = worker.connection.recv()
+                    worker.given.live()
+                    if message[0] != "alive":
+                        return message
+                elif worker.process.poll() is not None and not worker.connection.poll():
+                    raise EOFError
+            except (EOFError, OSError) as error:
+                raise SearchStopped(worker.how_it_died()) from error
+            self._end_if_silent(worker)
+
+    def _end_if_silent(self, worker: WorkerProcess) -> None:
+        """Kill a worker that has hung; that its socket closes tells the rest."""
+        if worker.has_hung:
+            logger.warning("the worker of slot %d shows no sign of life", worker.lease.slot)
+            worker.given.was_silent = True
+            worker.kill()
 
     def _hand_out(self, feed: Feed) -> bool:
         """Give free leases jobs; whether the feed may have more later."""
@@ -130,7 +159,8 @@ class LocalBackend:
         if lease.slot not in self._workers:
             self._workers[lease.slot] = self._start(lease)
         worker = self._workers[lease.slot]
-        worker.given = Given.of(job, grace_s=self._grace_s)
+        silence_s = None if self._silence is None else self._silence.limit_s
+        worker.given = Given.of(job, grace_s=self._grace_s, silence_s=silence_s)
         worker.log = log_of(job)
         worker.is_idle = False
         worker.send(("job", job))
@@ -144,6 +174,7 @@ class LocalBackend:
                 logger.warning("the worker of slot %d does not leave: killed", worker.lease.slot)
                 worker.given.is_killed = True
                 worker.kill()
+            self._end_if_silent(worker)
 
     def _listen(self, feed: Feed) -> None:
         workers = list(self._workers.values())
@@ -152,7 +183,6 @@ class LocalBackend:
             if worker.connection in ready:
                 try:
                     message = worker.connection.recv()
-                    worker.given.hear()
                 except (EOFError, OSError):
                     self._replace(worker, feed)
                 else:
@@ -163,10 +193,16 @@ class LocalBackend:
 
     def _heed(self, worker: WorkerProcess, message: tuple[str, Any, Any], feed: Feed) -> None:
         kind, key, content = message
+        if kind == "alive":
+            worker.given.live()
+            return
+        worker.given.hear()
         if kind == "report":
             is_open = key in worker.given.open
             decision = feed.report(key, content) if is_open else Decision.STOP
             worker.send(("answer", key, decision))
+            # It could say nothing as long as it waited for that.
+            worker.given.live()
         elif kind == "end" and worker.given.end(key):
             worker.deaths = 0
             feed.end(key, content)
@@ -181,6 +217,6 @@ class LocalBackend:
         worker.connection.close()
         for key, ending in worker.given.losses(reason):
             feed.end(key, ending)
-        if deaths >= MAX_DEATHS_IN_A_ROW:
+        if deaths >= self._max_deaths:
             raise SearchStopped(f"{reason}; {deaths} times in a row, so the search stops")
         self._workers[worker.lease.slot] = self._start(worker.lease, deaths)

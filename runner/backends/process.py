@@ -1,5 +1,6 @@
 """A worker process as its driver sees it: started, spoken to, ended."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from runner.backends.given import Given
+from runner.backends.life import Silence
 from runner.backends.worker import Setup
 from runner.trial import Lease, Objective
 
@@ -57,13 +59,22 @@ class WorkerProcess:
     deaths: int = 0
 
     @classmethod
-    def start(cls, objective: Objective, lease: Lease, *, logs: Path, deaths: int = 0) -> Self:
+    def start(
+        cls,
+        objective: Objective,
+        lease: Lease,
+        *,
+        logs: Path,
+        silence: Silence | None = None,
+        deaths: int = 0,
+    ) -> Self:
         """Start a fresh interpreter that works for an objective on a lease.
 
         Args:
             objective: Pickled to it.
             lease: What it holds.
             logs: Folder for what it prints outside of trials.
+            silence: How long it may show no sign of life; None: for ever.
             deaths: How many workers of the lease died in a row before it.
         """
         ours, theirs = Pipe(duplex=True)
@@ -85,12 +96,14 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # Ctrl-C reaches the driver alone, which tells the workers what to do.
+                # Ctrl-C reaches the driver alone, which tells the workers what to do. And what it
+                # starts ends with it: see `end_group`.
                 start_new_session=True,
             )
         theirs.close()
-        worker = cls(lease, process, ours, log, log, deaths=deaths)
-        worker.send(Setup(objective, lease, str(log)))
+        starting = Given(silence_s=None if silence is None else silence.of_a_start_s)
+        worker = cls(lease, process, ours, log, log, given=starting, deaths=deaths)
+        worker.send(Setup(objective, lease, str(log), silence))
         return worker
 
     def send(self, message: object) -> None:
@@ -101,9 +114,25 @@ class WorkerProcess:
             logger.debug("the worker of slot %d does not hear", self.lease.slot)
 
     def kill(self) -> int:
-        """End it at once; gives its exit code."""
+        """End it, and what it has started, at once; gives its exit code."""
+        self.end_group()
         self.process.kill()
         return self.process.wait()
+
+    def end_group(self) -> None:
+        """End what it has started and not ended, also after its own death.
+
+        Its id stays taken as long as there is anything in its process group; what has left that
+        is not reached.
+        """
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    @property
+    def has_hung(self) -> bool:
+        """Whether it has something to do and shows no sign of life, nor has one on its way."""
+        is_silent = not self.is_idle and self.given.is_silent
+        return is_silent and not self.connection.poll()
 
     def how_it_died(self) -> str:
         """Why it no longer speaks, for people; waits for its end."""
@@ -111,8 +140,9 @@ class WorkerProcess:
             code = self.process.wait(timeout=EXIT_S)
         except subprocess.TimeoutExpired:
             code = self.kill()
+        self.end_group()
         who = f"the worker of slot {self.lease.slot}"
-        if self.given.is_killed:
+        if self.given.is_killed or self.given.was_silent:
             how = self.given.why_killed
         elif code == -signal.SIGKILL:
             how = "died with signal SIGKILL (often the kernel's, out of memory)"
@@ -131,5 +161,6 @@ def dismiss(workers: Collection[WorkerProcess]) -> None:
     for worker in workers:
         try:
             worker.process.wait(timeout=0 if worker.given.open else EXIT_S)
+            worker.end_group()
         except subprocess.TimeoutExpired:
             worker.kill()

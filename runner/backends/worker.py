@@ -5,21 +5,33 @@ script or notebook that searches. It speaks over one inherited socket with pickl
 both ends are this package, started by the same user.
 """
 
+import contextlib
 import logging
 import os
 import sys
 import threading
-import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from runner.backends.life import Heart, Silence
 from runner.backends.logs import open_log, print_to
+from runner.backends.orphan import end_with_parent
 from runner.errors import RunnerError
-from runner.trial import Attempt, Decision, Ending, Job, Lease, Objective, Report, run_job
-
-WATCH_PARENT_EVERY_S = 1.0
+from runner.heartbeat import pulse
+from runner.trial import (
+    Attempt,
+    Decision,
+    Ending,
+    Job,
+    Lease,
+    Objective,
+    Report,
+    fail_job,
+    run_job,
+)
 
 
 @dataclass(frozen=True)
@@ -28,22 +40,38 @@ class Setup:
 
     Attributes:
         log: File that takes what is printed outside of any trial.
+        silence: How long the worker may show no sign of life; None: for ever.
     """
 
     objective: Objective
     lease: Lease
     log: str
+    silence: Silence | None = None
+
+
+class _Speaker:
+    """What this end of the socket says; the thread of the heart speaks beside the job's."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def say(self, kind: str, about: object = None, content: object = None) -> None:
+        with self._lock:
+            self._connection.send((kind, about, content))
 
 
 class _SocketChannel:
     """A worker's channel over its socket: a report waits for its decision."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, speaker: _Speaker) -> None:
         self._connection = connection
+        self._speaker = speaker
         self._decisions: dict[Attempt, Decision] = {}
 
     def report(self, key: Attempt, report: Report) -> Decision:
-        self._connection.send(("report", key, report))
+        pulse.beat()
+        self._speaker.say("report", key, report)
         while True:
             kind, answered, decision = self._receive()
             if kind == "answer" and answered == key:
@@ -52,6 +80,7 @@ class _SocketChannel:
             self._decisions[answered] = decision
 
     def decision(self, key: Attempt) -> Decision:
+        pulse.beat()
         while self._connection.poll():
             _, answered, decision = self._receive()
             self._decisions[answered] = decision
@@ -69,7 +98,8 @@ class _SocketChannel:
         return answer
 
     def end(self, key: Attempt, ending: Ending) -> None:
-        self._connection.send(("end", key, ending))
+        pulse.beat()
+        self._speaker.say("end", key, ending)
 
 
 def main() -> None:
@@ -78,7 +108,7 @@ def main() -> None:
     Command line: the socket's file descriptor and the driver's process id.
     """
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    end_with_parent(parent)
     connection = Connection(descriptor)
     setup: Setup = connection.recv()
     logging.basicConfig(
@@ -87,27 +117,64 @@ def main() -> None:
         force=True,
     )
     logging.captureWarnings(True)
-    connection.send(("ready", os.getpid(), None))
+    worker = _Worker(setup, connection)
     try:
-        while (message := connection.recv())[0] != "quit":
-            _serve(message, setup, connection)
+        worker.serve()
     except EOFError:
         logging.getLogger(__name__).info("the driver has gone: leaving")
 
 
-def _serve(message: tuple[str, Any], setup: Setup, connection: Connection) -> None:
-    kind, content = message[0], message[1]
-    if kind == "inspect":
-        connection.send(("facts", None, second_pass(setup)))
-    elif kind == "job":
-        job: Job = content
-        print_to(open_log(job))
+class _Worker:
+    """Does what its driver says."""
+
+    def __init__(self, setup: Setup, connection: Connection) -> None:
+        self._setup = setup
+        self._connection = connection
+        self._speaker = _Speaker(connection)
+        self._heart: Heart | None = None
+        if setup.silence is not None:
+            self._heart = Heart(lambda: self._speaker.say("alive"), setup.silence)
+            self._heart.start()
+
+    def serve(self) -> None:
+        """Until the driver says quit.
+
+        Raises:
+            EOFError: If it has closed the socket.
+        """
+        self._speaker.say("ready", os.getpid())
+        while (message := self._connection.recv())[0] != "quit":
+            self._do(message)
+
+    def _do(self, message: tuple[str, Any]) -> None:
+        kind, content = message[0], message[1]
+        if kind == "inspect":
+            with self._at_work(is_trial=False):
+                facts = second_pass(self._setup)
+            self._speaker.say("facts", None, facts)
+        elif kind == "job":
+            with self._at_work(is_trial=True):
+                self._run(content)
+            self._speaker.say("idle")
+        # Anything else is a cancellation for a trial that has just ended.
+
+    def _run(self, job: Job) -> None:
+        channel = _SocketChannel(self._connection, self._speaker)
         try:
-            run_job(setup.objective, job, setup.lease, _SocketChannel(connection))
+            print_to(open_log(job))
+        except OSError as error:
+            # A full disk is nothing that another worker could mend.
+            fail_job(job, error, channel)
+            return
+        try:
+            run_job(self._setup.objective, job, self._setup.lease, channel)
         finally:
-            print_to(Path(setup.log))
-        connection.send(("idle", None, None))
-    # Anything else is a cancellation for a trial that has just ended.
+            print_to(Path(self._setup.log))
+
+    def _at_work(self, *, is_trial: bool) -> AbstractContextManager[None]:
+        if self._heart is None:
+            return contextlib.nullcontext()
+        return self._heart.at_work(is_trial=is_trial)
 
 
 def second_pass(setup: Setup) -> Any:
@@ -119,10 +186,3 @@ def second_pass(setup: Setup) -> Any:
     except Exception as error:
         logging.getLogger(__name__).exception("the second pass failed")
         return RunnerError(f"{type(error).__name__}: {error} (the traceback is in {setup.log})")
-
-
-def _exit_with_parent(parent: int) -> None:
-    """End this process within seconds of its driver's death, whatever it is computing."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_PARENT_EVERY_S)
-    os._exit(1)

@@ -27,6 +27,7 @@ from runner.data.cache import (
     use_lock,
 )
 from runner.data.disk import POLL_S, disk_errors, does_lock, lock_file, locked, sync_folder
+from runner.heartbeat import pulse
 
 COPIES = "copies"
 
@@ -69,6 +70,7 @@ def _is_kept(folder: Path) -> bool:
     with ExitStack() as stack, disk_errors():
         file = stack.enter_context(lock_file(use_lock(folder)))
         while not does_lock(file, is_shared=True):
+            pulse.beat()
             time.sleep(POLL_S)
         if not folder.exists():
             return False

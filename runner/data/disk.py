@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.heartbeat import pulse
+
 POLL_S = 0.02  # a waiting process looks again after this long
 
 
@@ -84,6 +86,7 @@ def locked(path: Path, is_wanted: Callable[[], None]) -> Iterator[None]:
             is_held = does_lock(file)
         while not is_held:
             is_wanted()
+            pulse.beat()
             time.sleep(POLL_S)
             with disk_errors():
                 is_held = does_lock(file)

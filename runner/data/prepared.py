@@ -34,6 +34,7 @@ from runner.data.disk import (
     sync_folder,
     write_all,
 )
+from runner.heartbeat import pulse
 
 T = TypeVar("T")
 
@@ -247,6 +248,7 @@ def _wait_for(number: int, working: Path) -> None:
         while not does_lock(number, is_shared=True):
             if time.time() - os.fstat(number).st_mtime > PATIENCE_S:
                 raise DiskRefused(f"whoever makes {working} has not written for {PATIENCE_S:g} s")
+            pulse.beat()
             time.sleep(POLL_S)
 
 

@@ -20,6 +20,8 @@ FREE_KEYS = frozenset(
         "search.gpus_per_trial",
         "search.wave",
         "search.max_failures",
+        "search.retries",
+        "search.silence",
         "evaluate",
         "ray",
         "reuse",

@@ -121,6 +121,8 @@ def _row(prefix: str, key: str, field: dict[str, Any], *, is_required: bool) -> 
 def _allowed(key: str, field: dict[str, Any], definitions: Schema) -> str:
     if key in ("search.time", "search.trial_time"):
         return "a duration, or null"
+    if key == "search.silence":
+        return "a duration, 'auto', or null"
     if key == "search.space":
         return "a name, or a mapping"
     return allowed_words(field, definitions)

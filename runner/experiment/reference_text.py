@@ -65,7 +65,7 @@ log loss for classes and words, binary cross-entropy for several labels, squared
 deviations of the training targets for numbers. `loss`, `mae` and `rmse` are minimised, all others
 maximised. `f1`, `precision` and `recall` of words count whole entities: exact span and type. A
 metric that is not defined on a split (`auroc` with one class only) is not a number, and a trial
-without a finite value of the search metric fails.
+without a finite value of the search metric ends as `diverged`.
 
 Keys of `train` that a task does not have (`mixup` for texts, `max_length` for images) are refused.
 

@@ -12,6 +12,8 @@ from runner.experiment.example_settings import Text
 from runner.experiment.recipe import SETTINGS
 
 BUNDLED_WEIGHTS = ("bundled:glyphs",)
+# A stalled network disk or hub comes back in less; whoever wants it sooner says so.
+AUTO_SILENCE_S = 1800.0
 WEIGHT_FILES = (".safetensors", ".pth", ".pt")
 # How a path to a folder must start, so that it cannot be taken for anything else.
 FOLDER_STARTS = ("./", "../", "/", "~")
@@ -140,7 +142,16 @@ class SearchSettings(BaseModel):
         description=f"Time limit of the study, over all commands: {WORDS}; null: none.",
     )
     trial_time: Duration | None = Field(
-        None, description="Hard limit of one trial, written like `time`; null: none."
+        None,
+        description="Hard limit of one attempt at a trial, written like `time`; one that goes on "
+        "after an interruption, or is run again, has it anew; null: none.",
+    )
+    silence: Duration | Literal["auto"] | None = Field(
+        "auto",
+        description="A worker that shows no sign of life for so long has hung: it is ended, and "
+        "its trial counts as lost. Signs of life are reports, batches of the built-in training, "
+        "calls of `should_stop` and what a command prints; `auto`: 30m, and whatever uses the "
+        "processor is one too; null: never.",
     )
     metric: Text | None = Field(
         None,
@@ -215,8 +226,19 @@ class SearchSettings(BaseModel):
         description="task: custom: the last step that a trial reports, for early stopping; null: "
         "`epochs` of the space or of `params`, if there, else unknown.",
     )
+    retries: int = Field(
+        1,
+        ge=0,
+        le=100,
+        description="How often a trial that crashed (its code raised, its worker died or hung) is "
+        "run again under its number, from its checkpoint if it has one, over all commands.",
+    )
     max_failures: int = Field(
-        5, ge=1, description="Failed trials in a row after which the search stops."
+        5,
+        ge=1,
+        description="Trials in a row that ended badly (failed, user_error, diverged, "
+        "out_of_memory, timed_out, or lost for good) after which the search stops; every command "
+        "counts anew.",
     )
 
     @property
@@ -226,8 +248,15 @@ class SearchSettings(BaseModel):
 
     @property
     def trial_time_s(self) -> float | None:
-        """Hard limit of one trial in seconds; None: none."""
+        """Hard limit of one attempt at a trial in seconds; None: none."""
         return None if self.trial_time is None else duration_s(self.trial_time)
+
+    @property
+    def silence_s(self) -> float | None:
+        """How long a worker may show no sign of life, in seconds; None: for ever."""
+        if self.silence == "auto":
+            return AUTO_SILENCE_S
+        return None if self.silence is None else duration_s(self.silence)
 
 
 class ReuseSettings(BaseModel):

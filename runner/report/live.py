@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from heapq import nsmallest
@@ -15,6 +16,9 @@ from runner.trial import Lease, Outcome, Report
 if TYPE_CHECKING:
     from rich.console import Group
 
+# Left because they were told to, or ended well; every other outcome is a failure.
+LEFT = frozenset({Outcome.COMPLETE, Outcome.PRUNED, Outcome.PAUSED, Outcome.INTERRUPTED})
+SHOWN_FAILURES = 3
 # Rows of trials that run: whoever has more slots sees the first ones, and the best trials below.
 SHOWN_SLOTS = 16
 
@@ -63,11 +67,12 @@ class PlainView:
 
 
 class LiveView:
-    """A table that redraws itself: slots, the best trials, time left."""
+    """A table that redraws itself: slots, the best trials, the last failures, time left."""
 
     def __init__(self, goal: Goal) -> None:
         self._progress = Progress(goal)
         self._note = ""
+        self._failures: deque[str] = deque(maxlen=SHOWN_FAILURES)
         self._lock = threading.Lock()
 
     def remember(self, trials: Iterable[TrialRecord]) -> None:
@@ -89,6 +94,9 @@ class LiveView:
         """See `Listener.ended`."""
         with self._lock:
             self._progress.ended(trial)
+            if trial.outcome not in LEFT:
+                said = describe_end(trial, self._progress.goal)
+                self._failures.append(f"trial {trial.number} {said}")
 
     def noted(self, text: str) -> None:
         """See `Listener.noted`."""
@@ -106,10 +114,12 @@ class LiveView:
     def render(self) -> "Group":
         """The picture of this moment."""
         from rich.console import Group
+        from rich.text import Text
 
         with self._lock:
             tables = (_slots(self._progress), _best(self._progress))
-            return Group(_headline(self._progress), *_notes(self._note), *tables)
+            failures = [Text(line, "red", overflow="fold") for line in self._failures]
+            return Group(_headline(self._progress), *_notes(self._note), *tables, *failures)
 
 
 def _headline(progress: Progress) -> Any:
@@ -176,7 +186,13 @@ def describe_end(trial: TrialRecord, goal: Goal) -> str:
         return f"complete: {goal.metric} {value_text(trial.value)} at epoch {trial.best_epoch}"
     if trial.outcome is Outcome.PRUNED and trial.value is not None:
         return f"{trial.reason or 'pruned'}: {goal.metric} {value_text(trial.value)}"
-    return f"{trial.outcome}: {trial.reason}" if trial.reason else str(trial.outcome)
+    said = f"{trial.outcome}: {trial.reason}" if trial.reason else str(trial.outcome)
+    if trial.outcome in LEFT:
+        return said
+    # Of a worker that died the reason names the log already.
+    log = f"; its log is {trial.log}" if trial.log and "its log is" not in said else ""
+    again = "; it is run again" if trial.is_waiting else ""
+    return f"{said}{log}{again}"
 
 
 def short(params: Mapping[str, Any]) -> str:

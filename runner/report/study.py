@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from runner.experiment import Experiment
 from runner.report.leaderboard import Leaderboard, LeaderboardRow, rank
-from runner.report.live import short
+from runner.report.live import LEFT, SHOWN_FAILURES, short
 from runner.report.table import leaderboard_text
-from runner.study import StudyRecord, TrialRecord, best_trials, lineage
+from runner.study import StudyRecord, TrialRecord, best_trials, lineage, trial_log
 
 SHOWN_AT_THE_END = 5
 
@@ -39,9 +41,21 @@ def _row(trial: TrialRecord, run_id: str | None) -> LeaderboardRow:
         duration_s=duration_s,
         params=trial.params,
         run_id=run_id,
-        note=trial.reason or _segment_text(trial),
+        note=_note_of(trial),
         loss=trial.loss,
     )
+
+
+def _note_of(trial: TrialRecord) -> str:
+    """Why it failed and where below the study's folder its log is, or what part it is."""
+    if trial.outcome is None or trial.outcome in LEFT or not trial.reason:
+        return trial.reason or _segment_text(trial)
+    return _with_log(trial.reason, trial_log(Path(), trial.number))
+
+
+def _with_log(reason: str, log: Path) -> str:
+    """A reason with the log's place, unless it has that: a dead worker's does."""
+    return reason if "its log is" in reason else f"{reason}; its log is {log.as_posix()}"
 
 
 def _segment_text(trial: TrialRecord) -> str:
@@ -114,6 +128,7 @@ def summary_lines(record: StudyRecord, stop_reason: str) -> list[str]:
         lines.append(f"stopped: {stop_reason}")
     for trial in values["running"]:
         lines.append(f"running: trial {trial['number']}  {short(trial['params'])}")
+    lines += _failure_lines(record)
     if values["best"] is not None:
         lines += ["", leaderboard_text(board_of(record), limit=SHOWN_AT_THE_END)]
         lines += schedule_lines(record)
@@ -121,6 +136,19 @@ def summary_lines(record: StudyRecord, stop_reason: str) -> list[str]:
         lines += ["", f"MLflow lacks some of it:  python -m runner sync {record.reference}"]
     lines += ["", *_next_steps(record, values)]
     return lines
+
+
+def _failure_lines(record: StudyRecord) -> list[str]:
+    """The last failures, each with its log."""
+    log_of = partial(trial_log, record.folder)
+    bad = [t for t in record.trials() if t.outcome is not None and t.outcome not in LEFT]
+    shown = [
+        (trial, _with_log(trial.reason or "for no known reason", log_of(trial.number)))
+        for trial in bad[-SHOWN_FAILURES:]
+    ]
+    lines = [f"{trial.state}: trial {trial.number}: {said}" for trial, said in shown]
+    rest = len(bad) - SHOWN_FAILURES
+    return [*lines, f"and {rest} more, see the leaderboard's notes"] if rest > 0 else lines
 
 
 def _next_steps(record: StudyRecord, values: Mapping[str, Any]) -> list[str]:

@@ -31,6 +31,7 @@ from runner.study.storage import (
     require_here,
     study_lock,
     trial_folder,
+    trial_log,
 )
 from runner.study.trial_record import TrialRecord
 
@@ -72,5 +73,6 @@ __all__ = [
     "study_lock",
     "train",
     "trial_folder",
+    "trial_log",
     "validate",
 ]

@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from runner.backends import NoJob
 from runner.errors import SearchStopped
 from runner.study import inbox
 from runner.study.budget import Budget
+from runner.study.failing import FailurePolicy, Then, Verdict
 from runner.study.judging import beside_others, has_run_out, judged
 from runner.study.listener import Listener
 from runner.study.logbook import Logbook
@@ -22,8 +24,8 @@ from runner.study.rules import Rules, RunningTrial
 from runner.study.running import Running
 from runner.study.sampling import Sampling
 from runner.study.showing import Showing
-from runner.study.storage import trial_folder
-from runner.study.trial_record import RESUMABLE, TrialRecord
+from runner.study.storage import trial_folder, trial_log
+from runner.study.trial_record import TrialRecord
 from runner.study.waves import Waves
 from runner.trial import (
     Attempt,
@@ -34,13 +36,11 @@ from runner.trial import (
     Outcome,
     Report,
     TrialSpec,
+    remove_state,
 )
 
 logger = logging.getLogger(__name__)
 
-# A trial whose worker died this often is given up; the trial itself is the likely cause. Fewer
-# than the deaths in a row that end a search, so that such a trial costs only itself.
-MAX_LOSSES = 2
 INBOX_EVERY_S = 0.5
 # How the reasons of those begin who end a search.
 ASKED = ("interrupted", "stopped")
@@ -73,14 +73,20 @@ class StudyFeed:
         self._showing = Showing(record.sync)
         self._rules = rules
         self._logbook = logbook
-        self._failures_in_a_row = 0
-        self._losses: Counter[int] = Counter()
+        trials = record.trials()
+        self._policy = FailurePolicy(
+            retries=rules.retries,
+            max_failures=rules.max_failures,
+            trials=trials,
+            log_of=partial(trial_log, record.folder),
+        )
+        self._aside: list[int] = []
         self._inbox_seen_s = 0.0
         self._saved_s = budget.used_s
         self._begun_at = time.time() if begun_at is None else begun_at
         self._packing = Packing(rules.waves.hint_of)
         self._news = News(listener, lambda: logbook.trouble)
-        for trial in record.trials():
+        for trial in trials:
             sampling.learn(record.frozen(trial.number))
             judge.learn(trial)
             self._packing.learn(trial)
@@ -111,6 +117,10 @@ class StudyFeed:
             return self._wait()
         busy = self.running.places
         job = [] if is_over else self._waves.next_job(budget=self.budget, busy=busy)
+        if not job and self._aside and not is_over:
+            # There is no other trial to be tried first.
+            self._bring_back(self._aside)
+            job = self._waves.next_job(budget=self.budget, busy=busy)
         if not job and not self.running:
             self.finish()
             return NoJob.DONE
@@ -153,25 +163,22 @@ class StudyFeed:
         if has_run_out(ending, running):
             self._packing.ran_out(running.lease)
         ending = beside_others(ending, running)
-        evaluation = self._logbook.keep(self.record.folder, key.trial, running.reports, ending)
+        evaluation = self._kept(running, ending)
         # One of several may have been the doom of the others: each is tried by itself first.
         is_alone = running.company == 1
-        self._losses[key.trial] += has_died and is_alone
-        is_given_up = has_died and self._losses[key.trial] >= MAX_LOSSES
+        before = self.record.trial(key.trial)
+        verdict = self._policy.judge(before, ending, is_crash=has_died and is_alone)
         if ending.outcome is Outcome.LOST and running.is_packed:
             self.record.set_trial_attribute(key.trial, "exclusive", True)
-        if is_given_up:
-            self.record.give_up(key.trial, ending)
-        else:
-            self.record.close(key.trial, ending)
+        is_over = verdict.then is Then.OVER
+        self.record.close(key.trial, ending, is_again=not is_over, crashes=verdict.crashes)
         self.running.remove(key.trial)
         trial = self.record.trial(key.trial)
         self._packing.learn(trial)
-        if ending.outcome is Outcome.LOST and not is_given_up:
-            self._waves.again(trial, is_alone=has_died and not is_alone)
-        self._after(trial, ending, is_final=ending.outcome not in RESUMABLE or is_given_up)
+        self._follow(trial, verdict, is_alone=has_died and not is_alone)
+        log = str(trial_log(self.record.folder, key.trial))
         self._showing.add(partial(self._logbook.end, self.record.folder, trial, evaluation))
-        self._showing.add(partial(self._listener.ended, trial))
+        self._showing.add(partial(self._listener.ended, replace(trial, log=log)))
 
     def finish(self) -> None:
         """Note the time used, and let others hear of everything that has happened."""
@@ -235,23 +242,51 @@ class StudyFeed:
         running = self.running.get(key.trial)
         return running if running is not None and running.key == key else None
 
-    def _after(self, trial: TrialRecord, ending: Ending, *, is_final: bool) -> None:
-        if is_final:
+    def _kept(self, running: RunningTrial, ending: Ending) -> dict[str, Any]:
+        """What the logbook keeps of an ending, written beside the trial.
+
+        Raises:
+            SearchStopped: If it cannot be written.
+        """
+        folder, number = self.record.folder, running.key.trial
+        try:
+            return self._logbook.keep(folder, number, running.reports, ending)
+        except OSError as error:
+            raise SearchStopped(
+                f"the results of trial {number} cannot be written: {error}. Nothing that was told "
+                "before is lost, and the trial runs again; make room and search again"
+            ) from error
+
+    def _follow(self, trial: TrialRecord, verdict: Verdict, *, is_alone: bool) -> None:
+        """Do what follows from the end of an attempt.
+
+        Args:
+            trial: As the study has it now.
+            verdict: What becomes of it.
+            is_alone: Whether it is run by itself if it is run again.
+        """
+        # Whatever this one has shown, those that wait for it have waited long enough.
+        aside, self._aside = self._aside, []
+        if verdict.then is Then.OVER:
+            if trial.outcome is not Outcome.COMPLETE:
+                remove_state(trial_folder(self.record.folder, trial.number))
             self._sampling.tell(trial.number, self.record.frozen(trial.number))
             self._judge.tell(trial)
             self._sampling.tidy(self.record)
-        is_failure = is_final and ending.outcome in (Outcome.FAILED, Outcome.LOST)
-        if is_failure:
-            self._failures_in_a_row += 1
-        elif ending.outcome in (Outcome.COMPLETE, Outcome.PRUNED):
-            self._failures_in_a_row = 0
-        if self._failures_in_a_row >= self._rules.max_failures:
-            self.failure = (
-                f"{self._failures_in_a_row} trials in a row failed, the last (trial "
-                f"{trial.number}) with: {ending.reason}. Its log is "
-                f"{trial_folder(self.record.folder, trial.number) / 'log.txt'}"
-            )
-            self.stop("too many failures in a row")
+        elif verdict.then is Then.AGAIN:
+            self._waves.again(trial, is_alone=is_alone)
+        elif verdict.then is Then.ASIDE:
+            self._aside.append(trial.number)
+        self._bring_back(aside)
+        if verdict.stop:
+            self.failure = self.failure or verdict.stop
+            self.stop(verdict.headline)
+
+    def _bring_back(self, aside: list[int]) -> None:
+        """Trials that were put aside are run next."""
+        numbers, aside[:] = list(aside), []
+        for number in numbers:
+            self._waves.again(self.record.trial(number), is_alone=False)
 
     def _save_time(self, *, every_s: float = 0.0) -> None:
         """Now and then, so that a kill forgets only a little of what was used."""

@@ -6,6 +6,9 @@ from dataclasses import replace
 from runner.study.rules import RunningTrial
 from runner.trial import Decision, Ending, Outcome
 
+# Whatever the study wanted meanwhile, these have a reason of their own.
+_BY_ITSELF = frozenset({Outcome.FAILED, Outcome.USER_ERROR, Outcome.DIVERGED})
+
 
 def judged(ending: Ending, *, why: str, metric: str) -> Ending:
     """An ending with the study's own reason, and never complete without a finite value.
@@ -19,8 +22,9 @@ def judged(ending: Ending, *, why: str, metric: str) -> Ending:
         if ending.value is not None and math.isfinite(ending.value):
             return ending
         reason = f"it ended as complete, with {ending.value} as its validation/{metric}"
-        return replace(ending, outcome=Outcome.FAILED, value=None, reason=reason)
-    if ending.outcome is Outcome.FAILED:
+        outcome = Outcome.FAILED if ending.value is None else Outcome.DIVERGED
+        return replace(ending, outcome=outcome, value=None, reason=reason)
+    if ending.outcome in _BY_ITSELF:
         return ending
     return replace(ending, reason="; ".join(filter(None, (why, ending.reason))))
 

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from runner.study.storage import trial_log
 from runner.study.trial_record import RESUMABLE, TrialRecord
 from runner.tracking import TAG_OUTCOME, RunStatus
 from runner.trial import Outcome, Report
 
 TAG_ATTEMPT = "runner.attempt"
+TAG_LOG = "runner.log"
 STATUS = {
     Outcome.COMPLETE: RunStatus.FINISHED,
     Outcome.PRUNED: RunStatus.KILLED,
@@ -16,6 +19,8 @@ STATUS = {
     Outcome.INTERRUPTED: RunStatus.KILLED,
     Outcome.LOST: RunStatus.KILLED,
     Outcome.FAILED: RunStatus.FAILED,
+    Outcome.USER_ERROR: RunStatus.FAILED,
+    Outcome.DIVERGED: RunStatus.FAILED,
     Outcome.OUT_OF_MEMORY: RunStatus.FAILED,
     Outcome.TIMED_OUT: RunStatus.FAILED,
 }
@@ -25,8 +30,9 @@ def status_of(trial: TrialRecord) -> RunStatus:
     """What the run of a trial shows that has ended, for good or for now."""
     if trial.outcome is None:
         return RunStatus.RUNNING
-    is_given_up = trial.outcome in RESUMABLE and not trial.is_waiting
-    return RunStatus.FAILED if is_given_up else STATUS[trial.outcome]
+    if trial.is_waiting:
+        return RunStatus.KILLED
+    return RunStatus.FAILED if trial.outcome in RESUMABLE else STATUS[trial.outcome]
 
 
 def is_told(trial: TrialRecord, status: RunStatus | None, tags: Mapping[str, str]) -> bool:
@@ -37,12 +43,18 @@ def is_told(trial: TrialRecord, status: RunStatus | None, tags: Mapping[str, str
 
 def ending_tags(trial: TrialRecord) -> dict[str, str]:
     """Tags of a run that has ended (for now): the outcome, the reason, facts about the run."""
-    tags = {TAG_OUTCOME: str(trial.outcome), TAG_ATTEMPT: str(trial.attempt)}
+    tags = {
+        TAG_OUTCOME: str(trial.outcome),
+        TAG_ATTEMPT: str(trial.attempt),
+        # Below the study's folder, which may be another one on another machine.
+        TAG_LOG: trial_log(Path(), trial.number).as_posix(),
+    }
     if trial.value is not None:
         tags["runner.value"] = repr(trial.value)
     if trial.best_epoch is not None:
         tags["runner.best_epoch"] = str(trial.best_epoch)
-    if trial.reason:
+    if trial.reason or trial.attempt:
+        # Empty in place of why an attempt before it failed.
         tags["runner.reason"] = trial.reason
     notes = {name: value for name, value in trial.notes.items() if value is not None}
     return tags | {f"runner.{name}": str(value) for name, value in notes.items()}

@@ -41,6 +41,7 @@ def open_feed(
             max_failures=asked.max_failures,
             epochs_of=experiment.epochs,
             waves=wave_rules(ground),
+            retries=asked.retries,
         ),
         logbook=logbook,
         listener=options.listener,

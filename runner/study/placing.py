@@ -5,10 +5,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from runner.backends import (
+    MAX_DEATHS_IN_A_ROW,
     Backend,
     InlineBackend,
     Leases,
     LocalBackend,
+    Silence,
     available_devices,
     named_devices,
     take_leases,
@@ -46,9 +48,27 @@ def place(
         if options.backend is BackendName.INLINE:
             backend = InlineBackend(objective, leases.leases[0])
         else:
-            backend = LocalBackend(objective, leases.leases, logs=folder / "logs")
+            backend = LocalBackend(
+                objective,
+                leases.leases,
+                logs=folder / "logs",
+                silence=_silence_of(experiment),
+                max_deaths=_max_deaths(experiment),
+            )
         stack.callback(backend.close)
         yield leases, backend
+
+
+def _silence_of(experiment: Experiment) -> Silence | None:
+    asked = experiment.search
+    if asked.silence_s is None:
+        return None
+    return Silence(asked.silence_s, is_computing_life=asked.silence == "auto")
+
+
+def _max_deaths(experiment: Experiment) -> int:
+    """More than one trial may have: such a trial costs itself and not the search."""
+    return max(MAX_DEATHS_IN_A_ROW, experiment.search.retries + 2)
 
 
 def _leases_here(
@@ -102,7 +122,13 @@ def _on_ray(
         notes = (f"Ray cluster at {address}: {cluster.summary}",)
     log = folder / "logs" / "sent.txt"
     backend = RayBackend(
-        objective, cluster, folder=trials_folder(folder), log=log, is_here=address is None
+        objective,
+        cluster,
+        folder=trials_folder(folder),
+        log=log,
+        is_here=address is None,
+        silence=_silence_of(experiment),
+        max_deaths=_max_deaths(experiment),
     )
     stack.callback(backend.close)
     leases = tuple(cluster.lease(slot) for slot in range(cluster.count()))

@@ -2,8 +2,8 @@
 
 Optuna's storage is the owner; this is the only module that writes to it. What Optuna has no
 word for is kept in user attributes of the trial (`origin`, `seed`, `wave`, `segment`, `attempt`,
-`failed_at`, `exclusive`, `ending`) and of the study (`study_id`, `experiment`, `identity`,
-`facts`, `seconds_used`).
+`failed_at`, `exclusive`, `crashes`, `ending`) and of the study (`study_id`, `experiment`,
+`identity`, `facts`, `seconds_used`).
 
 What belongs together is one write, which survives the death of the process. `sync` makes it
 survive that of the machine; nothing is shown as ended before.
@@ -28,6 +28,7 @@ from runner.study.trial_record import (
     TrialRecord,
     ending_of,
     ending_values,
+    is_run_again,
     waiting_trial,
 )
 from runner.trial import Ending, Outcome
@@ -221,24 +222,32 @@ class StudyRecord:
                 self.set_trial_attribute(number, "failed_at", failed_at)
             self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
 
-    def close(self, number: int, ending: Ending) -> None:
-        """An attempt has ended: for good, or to wait for the next (see RESUMABLE).
+    def close(
+        self,
+        number: int,
+        ending: Ending,
+        *,
+        is_again: bool | None = None,
+        crashes: int | None = None,
+    ) -> None:
+        """An attempt has ended: for good, or to wait for the next.
 
         The ending is written before the state, so that a kill between the two loses nothing:
         `settle` finishes the job.
+
+        Args:
+            number: The trial.
+            ending: How the attempt ended.
+            is_again: Whether the trial is run again; None: as the outcome says (see RESUMABLE).
+            crashes: How many of its attempts have crashed by now; None: as many as before.
         """
+        again = ending.outcome in RESUMABLE if is_again is None else is_again
+        before = self.frozen(number).user_attrs.get("crashes", 0)
         with self.one_write():
-            self._write_ending(number, ending)
-            self._set_state(number, ending.outcome, ending.value)
-
-    def give_up(self, number: int, ending: Ending) -> None:
-        """Fail a trial that was lost too often; it is not run again."""
-        import optuna
-
-        with self.one_write():
-            self._write_ending(number, ending)
-            trial_id = self.frozen(number)._trial_id
-            self.study._storage.set_trial_state_values(trial_id, optuna.trial.TrialState.FAIL)
+            if crashes not in (None, before):
+                self.set_trial_attribute(number, "crashes", crashes)
+            self._write_ending(number, ending, is_again=again)
+            self._set_state(number, ending.outcome, ending.value, is_again=again)
 
     def settle(self) -> list[int]:
         """Bring trials that a dead driver left behind into a state that is true; gives them.
@@ -254,7 +263,8 @@ class StudyRecord:
             settled.append(trial.number)
             ending = ending_of(trial)
             if ending and ending["attempt"] == trial.user_attrs["attempt"]:
-                self._set_state(trial.number, Outcome(ending["outcome"]), ending["value"])
+                outcome, is_again = Outcome(ending["outcome"]), is_run_again(ending)
+                self._set_state(trial.number, outcome, ending["value"], is_again=is_again)
             else:
                 self.close(trial.number, Ending(Outcome.INTERRUPTED, reason="its driver died"))
         self.sync()
@@ -264,16 +274,19 @@ class StudyRecord:
         """Write an attribute of a trial that has not ended, a JSON value."""
         self.study._storage.set_trial_user_attr(self.frozen(number)._trial_id, name, value)
 
-    def _write_ending(self, number: int, ending: Ending) -> None:
+    def _write_ending(self, number: int, ending: Ending, *, is_again: bool) -> None:
         attempt = int(self.frozen(number).user_attrs["attempt"])
-        self.set_trial_attribute(number, "ending", ending_values(ending, attempt))
+        values = ending_values(ending, attempt, is_again=is_again)
+        self.set_trial_attribute(number, "ending", values)
 
-    def _set_state(self, number: int, outcome: Outcome, value: float | None) -> None:
+    def _set_state(
+        self, number: int, outcome: Outcome, value: float | None, *, is_again: bool
+    ) -> None:
         from optuna.trial import Trial, TrialState
 
         trial = self.frozen(number)
         values = None if value is None else [value]
-        if outcome in RESUMABLE:
+        if is_again:
             state, values = TrialState.WAITING, None
         elif outcome is Outcome.COMPLETE:
             state = TrialState.COMPLETE

@@ -212,6 +212,7 @@ def _record_of(number: int, trial: _Trial) -> TrialRecord:
         ended=_local(trial.ended),
         is_exclusive=attrs.get("exclusive", False),
         segment=segment_of(attrs),
+        crashes=attrs.get("crashes", 0),
     )
 
 

@@ -58,6 +58,7 @@ class Rules:
         max_failures: Failures in a row that stop the search.
         epochs_of: Epochs of a trial with given parameters, or None.
         waves: How trials are asked for and put together.
+        retries: How often a trial that crashed is run again; see `FailurePolicy`.
     """
 
     metric: str
@@ -67,3 +68,4 @@ class Rules:
     max_failures: int
     epochs_of: Callable[[Mapping[str, Any]], int | None]
     waves: WaveRules = field(default_factory=WaveRules)
+    retries: int = 1

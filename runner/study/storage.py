@@ -54,6 +54,11 @@ def trial_folder(folder: Path, number: int) -> Path:
     return trials_folder(folder) / f"{number:05d}"
 
 
+def trial_log(folder: Path, number: int) -> Path:
+    """What one trial has printed, all its attempts."""
+    return trial_folder(folder, number) / "log.txt"
+
+
 def trials_folder(folder: Path) -> Path:
     """The folder with one folder a trial."""
     return folder / "trials"

@@ -12,7 +12,7 @@ from runner.trial import Ending, Outcome, Segment
 if TYPE_CHECKING:
     import optuna
 
-# Outcomes after which the same trial number may be run again.
+# Outcomes after which the same trial number is run again, where nothing else was decided.
 RESUMABLE = frozenset({Outcome.PAUSED, Outcome.INTERRUPTED, Outcome.LOST})
 
 
@@ -39,7 +39,8 @@ class TrialRecord:
 
     Attributes:
         number: Counted from 0.
-        outcome: How it ended; None while it runs or waits.
+        outcome: How it ended, or its last attempt where it waits for the next; None while it
+            runs, and before it was begun.
         is_waiting: Whether it waits to be run (again).
         value: The search metric of its best epoch; a pruned trial's last rung.
         best_epoch: The epoch of that value, counted from 1.
@@ -57,6 +58,8 @@ class TrialRecord:
         started, ended: Local time.
         is_exclusive: Whether it must have a device to itself: it was lost beside others.
         segment: The part of a longer training that it is; None: a whole one.
+        crashes: How many of its attempts have crashed: raised, or lost their worker.
+        log: Where its log lies on this machine, in what listeners hear; empty otherwise.
     """
 
     number: int
@@ -78,6 +81,8 @@ class TrialRecord:
     ended: datetime | None
     is_exclusive: bool = False
     segment: Segment | None = None
+    crashes: int = 0
+    log: str = ""
 
     @property
     def loss(self) -> float:
@@ -110,9 +115,18 @@ def waiting_trial(asked: Asked) -> "optuna.trial.FrozenTrial":
     )
 
 
-def ending_values(ending: Ending, attempt: int) -> dict[str, Any]:
-    """An ending as plain JSON values, with the attempt that it is of."""
+def ending_values(ending: Ending, attempt: int, *, is_again: bool) -> dict[str, Any]:
+    """An ending as plain JSON values, with the attempt that it is of.
+
+    Args:
+        ending: The ending.
+        attempt: Of which attempt.
+        is_again: Whether the trial is run again.
+    """
+    # Written where the outcome does not say so by itself.
+    again = {} if is_again == (ending.outcome in RESUMABLE) else {"again": is_again}
     return {
+        **again,
         "attempt": attempt,
         "outcome": ending.outcome.value,
         "value": ending.value,
@@ -122,6 +136,11 @@ def ending_values(ending: Ending, attempt: int) -> dict[str, Any]:
         "notes": dict(ending.notes),
         "has_weights": ending.has_weights,
     }
+
+
+def is_run_again(ending: Mapping[str, Any]) -> bool:
+    """Whether the trial of a written ending is run again."""
+    return bool(ending.get("again", Outcome(ending["outcome"]) in RESUMABLE))
 
 
 def ending_of(trial: "optuna.trial.FrozenTrial") -> dict[str, Any] | None:
@@ -155,6 +174,7 @@ def record_of(trial: "optuna.trial.FrozenTrial") -> TrialRecord:
         ended=trial.datetime_complete,
         is_exclusive=bool(trial.user_attrs.get("exclusive", False)),
         segment=segment_of(trial.user_attrs),
+        crashes=int(trial.user_attrs.get("crashes", 0)),
     )
 
 

@@ -6,7 +6,7 @@ Cheap to import: what needs torch (`Bench`, the weights' files, ...) is imported
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from runner.trial.boundary import run_job
+from runner.trial.boundary import fail_job, run_job
 from runner.trial.job import (
     CHECKPOINT,
     INHERITED,
@@ -16,6 +16,7 @@ from runner.trial.job import (
     Demand,
     Ending,
     Facts,
+    Fault,
     Files,
     Finding,
     Hint,
@@ -23,6 +24,7 @@ from runner.trial.job import (
     Lease,
     Objective,
     Outcome,
+    Reach,
     Report,
     Segment,
     Share,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         saved_model,
     )
     from runner.trial.images import ImageModality
+    from runner.trial.leftovers import remove_state
     from runner.trial.modality import Batch
     from runner.trial.precision import choose_numerics
     from runner.trial.texts import TextModality
@@ -74,6 +77,7 @@ _HEAVY = {
     "load_function": "custom",
     "measure": "custom",
     "saved_model": "custom",
+    "remove_state": "leftovers",
 }
 
 __all__ = [
@@ -93,6 +97,7 @@ __all__ = [
     "Demand",
     "Ending",
     "Facts",
+    "Fault",
     "Files",
     "Finding",
     "FineTune",
@@ -104,6 +109,7 @@ __all__ = [
     "Objective",
     "Outcome",
     "Printed",
+    "Reach",
     "Report",
     "SavedTrial",
     "Segment",
@@ -113,11 +119,13 @@ __all__ = [
     "TrialSpec",
     "choose_numerics",
     "derive_seed",
+    "fail_job",
     "load_function",
     "load_weights_file",
     "measure",
     "objective_for",
     "predict",
+    "remove_state",
     "run_alone",
     "run_job",
     "saved_model",

@@ -1,24 +1,50 @@
 """The one place where any exception of a trial is caught, kept and turned into its ending."""
 
+import errno
 import logging
+import os
 import sys
+import sysconfig
 import traceback
 from dataclasses import replace
+from pathlib import Path
 
-from runner.errors import DataError, TrialLost, TrialOutOfMemory
+from runner.errors import (
+    DataError,
+    ExperimentError,
+    LossNotFinite,
+    NoSuchDevice,
+    RunnerError,
+    TrialLost,
+    TrialOutOfMemory,
+    UserCodeFailed,
+    WeightsUnavailable,
+)
 from runner.trial.job import (
     Attempt,
     Channel,
     Decision,
     Ending,
+    Fault,
     Job,
     Lease,
     Objective,
     Outcome,
+    Reach,
     Report,
 )
 
 logger = logging.getLogger(__name__)
+
+_SHARED_BY_ALL = (DataError, WeightsUnavailable, ExperimentError, NoSuchDevice)
+_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+# Libraries that write by themselves, as safetensors does, have errors of their own.
+_DISK_WORDS = tuple(os.strerror(number) for number in sorted(_DISK_TROUBLE))
+# Where Python and what is installed lie; the project itself may lie there too.
+_INSTALLED = tuple(
+    sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+_OURS = str(Path(__file__).parents[1])
 
 
 class _Remembering:
@@ -54,7 +80,7 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
         objective.run(job, lease, remembering)
         ending = Ending(Outcome.FAILED, reason="the objective returned without ending the trial")
     except Exception as error:
-        logger.error("the trial failed", exc_info=True)
+        logger.error("the trial failed", exc_info=_of_the_user(error))
         ending = ending_of(error)
     is_crowded = job.is_packed and ending.outcome is Outcome.OUT_OF_MEMORY
     if len(job.trials) > 1 and not is_crowded:
@@ -69,19 +95,74 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
         release_memory()
 
 
+def fail_job(job: Job, error: Exception, channel: Channel) -> None:
+    """End every trial of a job that could not begin.
+
+    Side effects: the traceback goes to the log of the process.
+    """
+    logger.error("the job could not begin", exc_info=error)
+    for spec in job.trials:
+        channel.end(spec.key, ending_of(error))
+
+
 def ending_of(error: Exception) -> Ending:
     """The ending of a trial that raised."""
-    text = str(error) or type(error).__name__
-    is_plain = isinstance(error, DataError | TrialOutOfMemory | TrialLost)
-    prefix = "" if is_plain else f"{type(error).__name__}: "
+    raised = _of_the_user(error)
+    text = str(raised) or type(raised).__name__
+    is_plain = isinstance(raised, DataError | TrialOutOfMemory | TrialLost)
+    prefix = "" if is_plain else f"{type(raised).__name__}: "
     return Ending(
         _outcome_of(error),
         reason=f"{prefix}{text.splitlines()[0]}",
-        traceback="".join(traceback.format_exception(error)),
+        traceback="".join(traceback.format_exception(raised)),
+        fault=_fault_of(raised),
     )
 
 
+def _of_the_user(error: Exception) -> Exception:
+    """What the user's own code raised, if it did; else the error itself."""
+    cause = error.__cause__
+    return cause if isinstance(error, UserCodeFailed) and isinstance(cause, Exception) else error
+
+
 def _outcome_of(error: Exception) -> Outcome:
-    if isinstance(error, TrialOutOfMemory):
-        return Outcome.OUT_OF_MEMORY
-    return Outcome.LOST if isinstance(error, TrialLost) else Outcome.FAILED
+    match error:
+        case TrialOutOfMemory():
+            return Outcome.OUT_OF_MEMORY
+        case TrialLost():
+            return Outcome.LOST
+        case LossNotFinite():
+            return Outcome.DIVERGED
+        case UserCodeFailed():
+            return Outcome.USER_ERROR
+    return Outcome.FAILED
+
+
+def _fault_of(error: Exception) -> Fault:
+    kind = type(error).__name__
+    if isinstance(error, RunnerError):
+        # One class stands for many errors there.
+        kind = f"{kind}: {error}"
+    return Fault(kind, _place_of(error), _reach_of(error))
+
+
+def _reach_of(error: Exception) -> Reach:
+    is_of_the_disk = isinstance(error, OSError) and error.errno in _DISK_TROUBLE
+    if is_of_the_disk or any(words in str(error) for words in _DISK_WORDS):
+        return Reach.MACHINE
+    return Reach.STUDY if isinstance(error, _SHARED_BY_ALL) else Reach.TRIAL
+
+
+def _place_of(error: Exception) -> str:
+    """File and line of the last call in the user's or the project's own code; else the last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_own(frame.filename)]
+    if not frames:
+        return ""
+    frame = own[-1] if own else frames[-1]
+    return f"{frame.filename}:{frame.lineno}"
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is neither Python's nor that of an installed package, but for this one."""
+    return file.startswith(_OURS) or not file.startswith((*_INSTALLED, "<"))

@@ -1,5 +1,6 @@
 """A running trial's checkpoint: one file, written whole or not at all."""
 
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,28 @@ class TrainingState:
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Write the checkpoint beside the old one, then replace it in one step."""
+    """Write the checkpoint beside the old one, then replace it in one step.
+
+    Raises:
+        OSError: If it cannot be written; the old one stays.
+    """
     values = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
     values["reports"] = [{**asdict(r), "metrics": dict(r.metrics)} for r in state.reports]
     target = folder / CHECKPOINT
-    temporary = target.with_suffix(".tmp")
-    torch.save(values, temporary)
+    temporary = _unfinished(target)
+    _write(values, temporary)
     temporary.replace(target)
+
+
+def _write(values: dict[str, Any], path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(values, file)
+    except RuntimeError as error:
+        # Of a full disk torch itself says no more than that it is at another byte than it thought.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> TrainingState | None:
@@ -98,10 +114,25 @@ def remove_checkpoint(folder: Path) -> None:
 def save_weights(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
     """Write the best epoch's weights as safetensors; returns the file."""
     target = folder / WEIGHTS
-    temporary = target.with_suffix(".tmp")
+    temporary = _unfinished(target)
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
     temporary.replace(target)
     return target
+
+
+def _unfinished(target: Path) -> Path:
+    """Where a file is written before it takes its place: each process has a name of its own.
+
+    A worker whose driver was killed may still be writing while the next one writes already.
+
+    Side effects: removes what other processes left half-written there. One that lives on, although
+    its trial is another's now, can then no longer put its file in place.
+    """
+    own = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    for other in target.parent.glob(f"{target.name}.*.tmp"):
+        if other != own:
+            other.unlink(missing_ok=True)
+    return own
 
 
 def load_weights_file(path: Path) -> dict[str, torch.Tensor]:

@@ -158,7 +158,7 @@ def ending_of_state(
     is_complete = outcome is Outcome.COMPLETE
     if is_complete and state.best_weights is None:
         return Ending(
-            Outcome.FAILED, reason="the search metric was not a finite number in any epoch"
+            Outcome.DIVERGED, reason="the search metric was not a finite number in any epoch"
         )
     if is_complete and state.best_weights is not None:
         save_weights(folder, state.best_weights)

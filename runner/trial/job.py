@@ -21,13 +21,17 @@ class Outcome(StrEnum):
     """How an attempt at a trial ended.
 
     PAUSED left on request and INTERRUPTED died with its driver; both go on under the same
-    trial number when the study is searched again. LOST is a worker that died alone.
+    trial number when the study is searched again. LOST is a worker that died alone, or hung.
+    DIVERGED is a loss, or a metric, that is no longer a finite number; USER_ERROR what the user's
+    own objective raised; FAILED whatever else went wrong.
     """
 
     COMPLETE = "complete"
     PRUNED = "pruned"
     PAUSED = "paused"
     FAILED = "failed"
+    USER_ERROR = "user_error"
+    DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     INTERRUPTED = "interrupted"
@@ -191,6 +195,33 @@ class Report:
     time_ms: int
 
 
+class Reach(StrEnum):
+    """What an error is about, and so which trials would meet it.
+
+    TRIAL: this one may be the only one. STUDY: the data, the weights or the devices, which all
+    trials share; another try changes nothing. MACHINE: a disk that is full or cannot be written.
+    """
+
+    TRIAL = "trial"
+    STUDY = "study"
+    MACHINE = "machine"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was raised in a trial, to be compared with what was raised in others.
+
+    Attributes:
+        kind: The class of the error; of the runner's own errors all that they say.
+        place: File and line of the last call in the user's or the project's own code.
+        reach: What it is about.
+    """
+
+    kind: str
+    place: str
+    reach: Reach = Reach.TRIAL
+
+
 @dataclass(frozen=True)
 class Ending:
     """How an attempt ended, and what it leaves.
@@ -205,6 +236,7 @@ class Ending:
             JSON values.
         notes: Facts about the run: seconds, device, micro-batch size, peak memory (GiB), ...
         has_weights: Whether the best epoch's weights lie in the trial's folder.
+        fault: What was raised; None where nothing was.
     """
 
     outcome: Outcome
@@ -215,6 +247,7 @@ class Ending:
     evaluation: Mapping[str, Any] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     has_weights: bool = False
+    fault: Fault | None = None
 
 
 class Channel(Protocol):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runner.errors import TrialFailed
+from runner.errors import LossNotFinite
 from runner.experiment import Recipe
 from runner.tasks import LossSettings
 from runner.trial.checkpoint import TrainingState
@@ -14,10 +14,6 @@ from runner.trial.schedules import learning_rate_factor
 
 # Looking at the loss waits for the device, so it is not done at every step.
 STEPS_BETWEEN_NAN_CHECKS = 50
-
-
-class LossNotFinite(TrialFailed):
-    """The training loss is no longer a number; every device of a trial finds so at once."""
 
 
 @dataclass(frozen=True)

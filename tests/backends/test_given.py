@@ -49,6 +49,26 @@ def test_ended_attempt_is_not_waited_for() -> None:
     assert not given.has_hung
 
 
+def test_worker_without_a_sign_of_life_is_silent_and_any_is_enough() -> None:
+    given = Given([FIRST], silence_s=0.2)
+    for sign in (given.live, given.hear):
+        time.sleep(0.15)
+        assert not given.is_silent
+        sign()
+    time.sleep(0.25)
+    assert given.is_silent
+    assert not given.has_hung
+    given.was_silent = True
+    assert not given.is_silent
+    assert given.why_killed == "showed no sign of life for 0.2 s (search.silence): killed"
+
+
+def test_worker_may_be_silent_for_ever_where_nobody_minds() -> None:
+    given = Given([FIRST])
+    time.sleep(0.05)
+    assert not given.is_silent
+
+
 @pytest.mark.parametrize(
     ("told", "outcome"),
     [({}, Outcome.LOST), ({FIRST: Decision.TIME_OUT}, Outcome.TIMED_OUT)],

@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
-from runner.backends import Backend, InlineBackend, LocalBackend, NoJob, SimulatedBackend
+from runner.backends import (
+    Backend,
+    InlineBackend,
+    LocalBackend,
+    NoJob,
+    Silence,
+    SimulatedBackend,
+)
+from runner.errors import SearchStopped
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report, TrialSpec
-from tests.objectives import METRIC, ROOT, Scripted, ScriptedTimes, Together
+from tests.objectives import METRIC, ROOT, HangsBefore, Scripted, ScriptedTimes, Together
 
 SLOTS = {"inline": 1, "local": 2, "simulated": 2, "ray": 2}
 NAMES = ["inline", "local", "simulated", pytest.param("ray", marks=pytest.mark.slow)]
@@ -43,7 +51,13 @@ def joint_backend(
     made.close()
 
 
-def make_backend(name: str, logs: Path, objective: Scripted | None = None) -> Backend:
+def make_backend(
+    name: str,
+    logs: Path,
+    objective: Scripted | None = None,
+    *,
+    silence: Silence | None = None,
+) -> Backend:
     objective = objective or Scripted()
     if name == "inline":
         return InlineBackend(objective)
@@ -53,9 +67,9 @@ def make_backend(name: str, logs: Path, objective: Scripted | None = None) -> Ba
         from runner.backends.ray import Cluster, Needs, RayBackend
 
         cluster = Cluster(Needs(cpus=1), slots=SLOTS[name])
-        return RayBackend(objective, cluster, folder=logs, log=logs / "sent.txt")
+        return RayBackend(objective, cluster, folder=logs, log=logs / "sent.txt", silence=silence)
     leases = [Lease(slot=number) for number in range(SLOTS[name])]
-    return LocalBackend(objective, leases, logs=logs)
+    return LocalBackend(objective, leases, logs=logs, silence=silence)
 
 
 class RecordedFeed:
@@ -275,6 +289,55 @@ def test_exception_of_a_whole_job_loses_the_trials_that_had_not_ended_and_says_w
     assert lost.reason.startswith("a job of 3 trials failed: ")
     assert "tests/objectives.py" in lost.traceback
     assert lost.value is None
+
+
+@pytest.mark.parametrize("name", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("act", "silence"),
+    [("hang", Silence(4.0)), ("loop", Silence(4.0, is_computing_life=False))],
+)
+def test_job_that_shows_no_sign_of_life_is_ended_and_the_others_run(
+    name: str,
+    act: str,
+    silence: Silence,
+    job: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    if name == "ray":
+        request.getfixturevalue("ray_here")
+    made = make_backend(name, tmp_path / "logs", silence=silence)
+    hangs = job((0, {"act": act, "epoch_s": 600.0}))
+    feed = RecordedFeed([hangs, job((1, {"epochs": 2, "epoch_s": 4.0})), job((2, {}))])
+    try:
+        made.run(feed)
+    finally:
+        made.close()
+    assert feed.outcomes == {0: Outcome.LOST, 1: Outcome.COMPLETE, 2: Outcome.COMPLETE}
+    reason = feed.endings[Attempt(0, 0)].reason
+    assert "showed no sign of life for 4 s (search.silence): killed" in reason
+
+
+@pytest.mark.parametrize("name", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_second_pass_that_hangs_stops_the_search(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("runner.backends.life.START_S", 5.0)
+    if name == "ray":
+        request.getfixturevalue("ray_here")
+        monkeypatch.setattr("runner.backends.ray.backend.LOOK_EVERY_S", 0.5)
+    made = make_backend(name, tmp_path / "logs", HangsBefore("inspect"), silence=Silence(2.0))
+    try:
+        with pytest.raises(SearchStopped, match=r"showed no sign of life for \d+ s \(search.sil"):
+            made.inspect()
+    finally:
+        made.close()
 
 
 def test_feed_that_stops_early_leaves_the_rest_undone(backend: Backend, job: Make) -> None:

@@ -222,9 +222,9 @@ def test_failing_code_stops_the_search_with_its_reason_and_log(tmp_path: Path) -
     )
     code, output = terminal.run("search", "own.yaml", "--plain")
     assert code == 5
-    assert "5 trials in a row failed" in output
+    assert "trials 0 and 1 failed in the same way" in output
     assert "ZeroDivisionError: division by zero" in output
-    log = trial_folder(record_of(tmp_path).folder, 4) / "log.txt"
+    log = trial_folder(record_of(tmp_path).folder, 1) / "log.txt"
     assert str(log) in output
     assert f'File "{tmp_path}/train.py", line 1, in objective' in log.read_text()
 

@@ -168,6 +168,8 @@ def identity(load: Load, text: str, *overrides: str) -> dict[str, Any]:
         "search.slots=3",
         "search.devices=[cpu]",
         "search.max_failures=2",
+        "search.retries=3",
+        "search.silence=5m",
         "tracking.uri=sqlite:///x.db",
         "tracking.keep_weights=0",
     ],

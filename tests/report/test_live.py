@@ -66,6 +66,35 @@ def test_plain_view_says_a_line_an_event():
     ]
 
 
+def test_views_say_where_the_log_of_a_failure_lies_and_whether_it_is_run_again():
+    log = "/store/trials/00002/log.txt"
+    ends = [
+        trial(2, Outcome.USER_ERROR, reason="ValueError: no", log=log, is_waiting=True),
+        trial(2, Outcome.LOST, reason=f"the worker died; its log is {log}", log=log),
+        trial(3, Outcome.TIMED_OUT, log="/store/trials/00003/log.txt"),
+        trial(4, Outcome.PRUNED, 0.3, reason="pruned at epoch 1", log="/store/4"),
+        trial(5, Outcome.PAUSED, reason="stopped", log="/store/5"),
+    ]
+    out, live = io.StringIO(), LiveView(GOAL)
+    for view in (PlainView(GOAL, out), live):
+        for each in ends:
+            view.began(each, Lease(0), 3)
+            view.ended(each)
+    said = [line.partition("] ")[2] for line in out.getvalue().splitlines()[1::2]]
+    assert said == [
+        f"trial 2 user_error: ValueError: no; its log is {log}; it is run again",
+        f"trial 2 lost: the worker died; its log is {log}",
+        "trial 3 timed_out; its log is /store/trials/00003/log.txt",
+        "trial 4 pruned at epoch 1: accuracy 0.3000",
+        "trial 5 paused: stopped",
+    ]
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(live.render())
+    text = console.export_text()
+    assert all(line in text for line in said[:3])
+    assert "trial 5 paused" not in text
+
+
 def test_views_say_how_many_others_are_on_a_shared_device():
     share = Share("GPU-a", 2, 20.0)
     leases = [Lease(0, ("cuda:0",), share=share), Lease(1, ("cuda:0",), share=share), Lease(2)]

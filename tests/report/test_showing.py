@@ -5,11 +5,14 @@ import io
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 
 from runner.experiment import Store
-from runner.report import show_leaderboard, status_values, summary_lines
+from runner.report import board_of, show_leaderboard, status_values, summary_lines
 from runner.study import StudyRecord
+from runner.study.sampling import Proposal
+from runner.trial import Ending, Outcome
 from tests.report.conftest import CUSTOM, make_study
 
 
@@ -65,3 +68,29 @@ def test_status_of_an_objective_of_ones_own(record: StudyRecord) -> None:
     assert values["trials_budget"] == 20
     assert values["best"]["value"] == 1234.5
     assert "1234.5" in "\n".join(summary_lines(record, "the budget is used up"))
+
+
+def test_failure_is_told_with_its_log(record: StudyRecord) -> None:
+    range_of = optuna.distributions.FloatDistribution(1.0, 9.0)
+    endings = [
+        Ending(Outcome.USER_ERROR, reason="ValueError: no"),
+        Ending(Outcome.LOST, reason="the worker died; its log is /x/log.txt"),
+        Ending(Outcome.PRUNED, reason="pruned at epoch 1"),
+    ]
+    for ending in endings:
+        asked = Proposal({"steps": 2.0}, {"steps": range_of})
+        number = record.add(asked, origin="sampler", seed=0)
+        record.begin(number)
+        record.close(number, ending, is_again=False)
+    notes = {row.number: row.note for row in board_of(record).rows}
+    assert [notes[number] for number in (3, 4, 5)] == [
+        "ValueError: no; its log is trials/00003/log.txt",
+        "the worker died; its log is /x/log.txt",
+        "pruned at epoch 1",
+    ]
+    log = record.folder / "trials" / "00003" / "log.txt"
+    told = [line for line in summary_lines(record, "") if ": trial " in line]
+    assert told == [
+        f"user_error: trial 3: ValueError: no; its log is {log}",
+        "lost: trial 4: the worker died; its log is /x/log.txt",
+    ]

@@ -9,12 +9,12 @@ import pytest
 from runner.backends import NoJob
 from runner.errors import SearchStopped
 from runner.experiment import ChoiceParameter, FixedParameter, FloatParameter, IntParameter, Space
-from runner.study import post
+from runner.study import Silent, TrialRecord, post
 from runner.study.feed import require_success
 from runner.study.inbox import INBOX
-from runner.trial import Attempt, Decision, Outcome
+from runner.trial import CHECKPOINT, Attempt, Decision, Ending, Fault, Outcome
 from tests.objectives import METRIC
-from tests.study.conftest import Searching
+from tests.study.conftest import Opened, Searching
 
 FAST_INBOX = "runner.study.feed.INBOX_EVERY_S"
 
@@ -195,7 +195,7 @@ def test_failures_in_a_row_stop_the_search_and_say_which_and_where(searching: Se
 
 
 def test_failures_with_another_ending_in_between_are_not_in_a_row(searching: Searching) -> None:
-    endings = ["failed", "complete", "failed", "pruned", "failed", "out_of_memory", "complete"]
+    endings = ["failed", "complete", "out_of_memory", "pruned", "timed_out", "complete"]
     with searching(trials=len(endings), max_failures=2) as opened:
         for ending in endings:
             value = 0.5 if ending == "complete" else None
@@ -210,6 +210,136 @@ def test_failed_trials_in_row_pause_what_still_runs(searching: Searching) -> Non
         bad, good = opened.next(0), opened.next(1)
         opened.end(bad.key, Outcome.FAILED)
         assert opened.feed.cancellations() == {good.key: Decision.PAUSE}
+
+
+BUG = Fault("ZeroDivisionError", "train.py:3")
+
+
+def crash(opened: Opened, key: Attempt, fault: Fault = BUG) -> None:
+    ending = Ending(Outcome.USER_ERROR, reason="division by zero", fault=fault)
+    opened.feed.end(key, ending)
+    opened.feed.finish()
+
+
+def test_first_two_trials_that_fail_alike_stop_the_search_and_run_again_when_it_is_mended(
+    searching: Searching,
+) -> None:
+    with searching(trials=3) as opened:
+        first = opened.next()
+        crash(opened, first.key)
+        assert opened.outcomes == ["waiting (user_error)"]
+        second = opened.next()
+        assert second.key == Attempt(1, 0)
+        crash(opened, second.key)
+        assert opened.no_job() is NoJob.DONE
+        assert opened.outcomes == ["waiting (user_error)"] * 2
+        assert opened.feed.stop_reason == "every trial would fail in this way"
+        with pytest.raises(SearchStopped, match="trials 0 and 1 failed in the same way"):
+            require_success(opened.feed)
+        assert [run.status for run in opened.runs().values()] == ["KILLED"] * 2
+        assert opened.runs()[1].tags["runner.outcome"] == "user_error"
+    with searching(trials=3) as opened:
+        again = opened.next()
+        assert (again.key, again.params, again.seed) == (Attempt(0, 1), first.params, first.seed)
+        opened.end(again.key, Outcome.COMPLETE, 0.5)
+        opened.simulate()
+        assert opened.outcomes == ["complete"] * 3
+
+
+def test_trials_that_run_beside_are_paused_when_every_trial_would_fail(
+    searching: Searching,
+) -> None:
+    with searching(trials=9) as opened:
+        specs = [opened.next(slot) for slot in range(3)]
+        crash(opened, specs[0].key)
+        crash(opened, specs[2].key)
+        assert opened.feed.cancellations() == {specs[1].key: Decision.PAUSE}
+        crash(opened, specs[1].key)
+        assert opened.outcomes == ["waiting (user_error)"] * 3
+
+
+def test_only_trial_that_fails_is_tried_again_at_once_and_then_has_failed(
+    searching: Searching,
+) -> None:
+    with searching(trials=1) as opened:
+        for attempt in range(2):
+            spec = opened.next()
+            assert spec.key == Attempt(0, attempt)
+            crash(opened, spec.key)
+        assert opened.no_job() is NoJob.DONE
+        assert opened.outcomes == ["user_error"]
+        assert opened.runs()[0].status == "FAILED"
+        require_success(opened.feed)
+
+
+def test_first_trial_that_fails_runs_again_when_another_has_shown_that_one_can(
+    searching: Searching,
+) -> None:
+    with searching(trials=3) as opened:
+        crash(opened, opened.next().key)
+        good = opened.next()
+        assert good.key == Attempt(1, 0)
+        opened.end(good.key, Outcome.COMPLETE, 0.5)
+        again = opened.next()
+        assert again.key == Attempt(0, 1)
+        opened.end(again.key, Outcome.COMPLETE, 0.5)
+        opened.simulate()
+        assert opened.outcomes == ["complete"] * 3
+
+
+@pytest.mark.parametrize("outcome", [Outcome.USER_ERROR, Outcome.LOST])
+def test_crashes_of_a_trial_are_counted_over_all_commands(
+    searching: Searching, outcome: Outcome
+) -> None:
+    fault = BUG if outcome is Outcome.USER_ERROR else None
+    with searching(trials=2, retries=2) as opened:
+        opened.end(opened.next().key, Outcome.COMPLETE, 0.5)
+    for attempt in range(3):
+        with searching(trials=2, retries=2) as opened:
+            spec = opened.next()
+            assert spec.key == Attempt(1, attempt)
+            opened.feed.end(spec.key, Ending(outcome, fault=fault))
+    assert opened.outcomes == ["complete", str(outcome)]
+
+
+def test_checkpoint_stays_while_a_trial_may_run_again_and_goes_when_it_has_failed(
+    searching: Searching,
+) -> None:
+    names = {CHECKPOINT, f"{CHECKPOINT}.77.tmp", "checkpoint"}
+    with searching(trials=1, retries=1) as opened:
+        for left in (names, set()):
+            spec = opened.next()
+            folder = Path(spec.folder)
+            (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
+            for name in (CHECKPOINT, f"{CHECKPOINT}.77.tmp", "checkpoint/state"):
+                (folder / name).touch()
+            crash(opened, spec.key)
+            assert {path.name for path in folder.iterdir()} - {"evaluation.json"} == left
+
+
+def test_listener_is_told_where_the_log_lies(searching: Searching) -> None:
+    heard: list[TrialRecord] = []
+
+    class Hears(Silent):
+        def ended(self, trial: TrialRecord) -> None:
+            heard.append(trial)
+
+    with searching(trials=1, listener=Hears()) as opened:
+        opened.simulate()
+    (trial,) = heard
+    assert trial.log == str(opened.folder / "trials" / "00000" / "log.txt")
+    assert opened.record.trial(0).log == ""
+
+
+def test_reason_of_an_attempt_that_failed_is_not_left_with_one_that_did_not(
+    searching: Searching,
+) -> None:
+    with searching(trials=2) as opened:
+        opened.end(opened.next().key, Outcome.COMPLETE, 0.5)
+        crash(opened, opened.next().key)
+        assert opened.runs()[1].tags["runner.reason"] == "division by zero"
+        opened.end(opened.next().key, Outcome.COMPLETE, 0.5)
+        assert opened.runs()[1].tags["runner.reason"] == ""
 
 
 def test_lost_trial_runs_again_before_a_new_one_is_begun(searching: Searching) -> None:
@@ -262,17 +392,18 @@ def test_what_a_dead_attempt_still_says_is_refused(searching: Searching) -> None
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
-def test_complete_without_a_finite_value_is_failed(
+def test_complete_without_a_finite_value_is_failed_or_diverged(
     searching: Searching, value: float | None
 ) -> None:
+    outcome = Outcome.FAILED if value is None else Outcome.DIVERGED
     with searching(trials=2) as opened:
         opened.end(opened.next().key, Outcome.COMPLETE, value)
         trial = opened.record.trial(0)
-        assert (trial.outcome, trial.value) == (Outcome.FAILED, None)
+        assert (trial.outcome, trial.value) == (outcome, None)
         assert trial.reason == f"it ended as complete, with {value} as its validation/accuracy"
     with searching(trials=2) as opened:
         opened.simulate()
-        assert opened.outcomes == ["failed", "complete"]
+        assert opened.outcomes == [str(outcome), "complete"]
 
 
 def test_time_used_up_pauses_what_runs_and_more_time_continues_it(searching: Searching) -> None:
@@ -303,8 +434,6 @@ def test_trial_longer_than_its_limit_is_timed_out_and_the_next_one_runs(
 
 
 def test_worker_killed_for_a_time_limit_leaves_both_reasons(searching: Searching) -> None:
-    from runner.trial import Ending
-
     with searching(trials=1, trial_time_s=0.01) as opened:
         key = opened.next().key
         time.sleep(0.02)
@@ -372,3 +501,17 @@ def test_grid_that_is_used_up_still_runs_a_lost_trial_and_an_enqueued_one(
         assert opened.next(0).key == Attempt(0, 1)
         post(opened.folder, "enqueue", {"params": {"value": 0.1}})
         assert opened.next(2).params["value"] == 0.1
+
+
+def test_results_that_cannot_be_written_stop_the_search_and_the_trial_runs_again(
+    searching: Searching,
+) -> None:
+    with searching(trials=1) as opened:
+        spec = opened.next()
+        # In the way of the file; of a full disk it would be said in the same way.
+        (Path(spec.folder) / "evaluation.json").mkdir(parents=True)
+        with pytest.raises(SearchStopped, match="results of trial 0 cannot be written: .*room"):
+            opened.feed.end(spec.key, Ending(Outcome.COMPLETE, 0.5, 1))
+    (Path(spec.folder) / "evaluation.json").rmdir()
+    with searching(trials=1) as opened:
+        assert opened.next().key == Attempt(0, 1)

@@ -73,6 +73,8 @@ def search(
             sampler=sampler,
             pruner="asha",
             trials=TRIALS,
+            # Every command counts them anew, so an interruption would make a difference.
+            max_failures=TRIALS + 1,
             logbook_type=DyingLogbook,
         )
         assert isinstance(opened.logbook, DyingLogbook)

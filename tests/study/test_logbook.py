@@ -42,6 +42,8 @@ def unheard(opened: Opened, outcome: Outcome, *, begun: bool = False) -> int:
         (Outcome.COMPLETE, "FINISHED"),
         (Outcome.PRUNED, "KILLED"),
         (Outcome.FAILED, "FAILED"),
+        (Outcome.USER_ERROR, "FAILED"),
+        (Outcome.DIVERGED, "FAILED"),
         (Outcome.PAUSED, "KILLED"),
     ],
 )
@@ -56,6 +58,7 @@ def test_catch_up_completes_a_run_that_never_heard_of_its_trials_end(
         assert run.status == status
         assert run.tags["runner.outcome"] == outcome.value
         assert run.tags["runner.reason"] == "why"
+        assert run.tags["runner.log"] == f"trials/{number:05d}/log.txt"
         assert opened.steps(number) == [1, 2, 3]
         assert opened.steps(number, "train/loss") == [1, 2, 3]
         file = opened.tracking.download_artifact(run.run_id, EVALUATION, tmp_path / "artifact")

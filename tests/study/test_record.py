@@ -65,6 +65,8 @@ def test_add_writes_a_whole_waiting_trial_in_one_record(record: StudyRecord) -> 
         (Outcome.LOST, TrialState.WAITING, None, "waiting (lost)"),
         (Outcome.OUT_OF_MEMORY, TrialState.PRUNED, None, "out_of_memory"),
         (Outcome.FAILED, TrialState.FAIL, None, "failed"),
+        (Outcome.USER_ERROR, TrialState.FAIL, None, "user_error"),
+        (Outcome.DIVERGED, TrialState.FAIL, None, "diverged"),
         (Outcome.TIMED_OUT, TrialState.FAIL, None, "timed_out"),
     ],
 )
@@ -91,12 +93,42 @@ def test_close_pruned_before_any_rung_has_no_value(record: StudyRecord) -> None:
     assert record.trial(number).value is None
 
 
-def test_give_up_fails_a_lost_trial_for_good(record: StudyRecord) -> None:
+def test_close_of_a_lost_trial_that_is_not_run_again_fails_it(record: StudyRecord) -> None:
     number = add(record)
-    record.give_up(number, Ending(Outcome.LOST, reason="its worker died"))
+    record.close(number, Ending(Outcome.LOST, reason="its worker died"), is_again=False)
     trial = record.trial(number)
     assert record.frozen(number).state is TrialState.FAIL
     assert (trial.outcome, trial.is_waiting, trial.value) == (Outcome.LOST, False, None)
+
+
+def test_close_of_a_failed_trial_that_is_run_again_lets_it_wait(record: StudyRecord) -> None:
+    number = add(record)
+    for crashes in (1, 2):
+        record.close(number, Ending(Outcome.FAILED), is_again=True, crashes=crashes)
+        trial = reopened(record).trial(number)
+        assert (trial.state, trial.crashes) == ("waiting (failed)", crashes)
+        record.begin(number)
+    assert record.trial(number).crashes == 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_again", "state"),
+    [
+        (Outcome.FAILED, True, "waiting (failed)"),
+        (Outcome.LOST, False, "lost"),
+        (Outcome.LOST, True, "waiting (lost)"),
+        (Outcome.FAILED, False, "failed"),
+    ],
+)
+def test_settle_remembers_whether_a_trial_is_run_again(
+    record: StudyRecord, outcome: Outcome, is_again: bool, state: str
+) -> None:
+    """A kill between the ending and the state."""
+    number = add(record)
+    record._write_ending(number, Ending(outcome), is_again=is_again)
+    again = reopened(record)
+    assert again.settle() == [number]
+    assert again.trial(number).state == state
 
 
 def test_begin_counts_the_attempts_and_forgets_the_last_ending_while_it_runs(
@@ -121,11 +153,11 @@ Step = Callable[[StudyRecord, int], Any]
 
 
 def _ended(record: StudyRecord, number: int) -> None:
-    record._write_ending(number, Ending(Outcome.COMPLETE, value=0.9, best_step=1))
+    record._write_ending(number, Ending(Outcome.COMPLETE, 0.9, 1), is_again=False)
 
 
 def _memory_ended(record: StudyRecord, number: int) -> None:
-    record._write_ending(number, Ending(Outcome.OUT_OF_MEMORY))
+    record._write_ending(number, Ending(Outcome.OUT_OF_MEMORY), is_again=False)
 
 
 def _constrained(record: StudyRecord, number: int) -> None:

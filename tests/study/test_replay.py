@@ -43,7 +43,7 @@ def record(tmp_path: Path) -> StudyRecord:
     made = StudyRecord.open(tmp_path / "cats" / "1", direction="maximize")
     made.set_attribute("facts", {"classes": ["ä", "b\n"]})
     sampling = Sampling(SPACE, "tpe", seed=0, direction="maximize")
-    for begin in range(0, 24, 4):
+    for begin in range(0, 28, 4):
         numbers = range(begin, begin + 4)
         proposals = [sampling.ask(number) for number in numbers]
         made.add_all([Asked(p, "sampler", 7, (begin, 4)) for p in proposals if p is not None])
@@ -54,14 +54,15 @@ def record(tmp_path: Path) -> StudyRecord:
         notes = {"device": "cpu", "peak": None}
         ending = Ending(outcome, 0.75, 2, reason="why", traceback="where", notes=notes)
         made.close(number, ending)
-    made.give_up(_begun(made, 5), Ending(Outcome.LOST))
+    made.close(_begun(made, 5), Ending(Outcome.LOST), is_again=False, crashes=2)
+    made.close(_begun(made, 4), Ending(Outcome.FAILED), is_again=True, crashes=1)
     _begun(made, 2)
     made.set_attribute("facts", {"classes": ["c"]})
     return made
 
 
 def _begun(record: StudyRecord, number: int) -> int:
-    number += 16
+    number += 2 * len(Outcome)
     record.begin(number)
     return number
 
@@ -82,7 +83,7 @@ def test_replay_gives_the_trials_and_attributes_that_optuna_gives(record: StudyR
     assert dict(read.attributes) == dict(expected.attributes)
     assert read.is_maximized == expected.is_maximized
     assert read.trial(3) == expected.trial(3)
-    assert read.count == expected.count == 24
+    assert read.count == expected.count == 28
     assert {trial.state for trial in read.trials()} >= {"complete", "running", "waiting", "lost"}
 
 

@@ -1,24 +1,42 @@
 """Schedules, optimisers, seeds, checkpoints and the trial boundary."""
 
+import errno
+import os
+import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from runner.errors import DataError
+from runner.errors import (
+    DataError,
+    LossNotFinite,
+    TrialLost,
+    TrialOutOfMemory,
+    UserCodeFailed,
+    WeightsUnavailable,
+)
 from runner.trial import (
     Attempt,
     Ending,
+    Fault,
     Job,
     Lease,
     Outcome,
+    Reach,
     Report,
     TrialSpec,
     derive_seed,
     run_job,
 )
-from runner.trial.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from runner.trial.checkpoint import (
+    TrainingState,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
 from runner.trial.optimizers import OptimizerSettings, build_optimizer, set_learning_rates
 from runner.trial.schedules import learning_rate_factor
 from tests.trial.conftest import Recorder
@@ -142,8 +160,8 @@ def test_no_checkpoint_is_none(tmp_path):
 def test_checkpoint_that_could_not_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     save_checkpoint(tmp_path, state())
 
-    def fail(values, path):
-        Path(path).write_bytes(b"half a file")
+    def fail(values, file):
+        file.write(b"half a file")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fail)
@@ -151,6 +169,29 @@ def test_checkpoint_that_could_not_be_written_leaves_the_old_one(tmp_path, monke
         save_checkpoint(tmp_path, state())
 
     assert load_checkpoint(tmp_path).epoch == 2
+
+
+def test_checkpoint_is_written_under_a_name_of_its_own_and_others_do_not_finish(
+    tmp_path, monkeypatch
+):
+    """A worker whose driver was killed may live a moment longer than the next one needs."""
+    orphans = tmp_path / "checkpoint.pt.1.tmp"
+    write = torch.save
+
+    def written(values, file):
+        assert str(os.getpid()) in Path(file.name).name
+        write(values, file)
+
+    monkeypatch.setattr(torch, "save", written)
+    orphans.write_bytes(b"half a file")
+    save_checkpoint(tmp_path, state())
+    save_weights(tmp_path, {"w": torch.ones(1)})
+
+    with pytest.raises(FileNotFoundError):
+        orphans.replace(tmp_path / "checkpoint.pt")
+    assert load_checkpoint(tmp_path).epoch == 2
+    names = ["checkpoint.pt", "weights.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 class Objective:
@@ -202,3 +243,93 @@ def test_boundary_ends_every_trial_once_and_loses_those_whose_computation_raised
 
     assert [ending.outcome for ending in channel.endings] == ["complete", "complete", "lost"]
     assert channel.endings[2].reason == "a job of 3 trials failed: photo.jpg is gone"
+
+
+def user_error(cause):
+    error = UserCodeFailed(str(cause))
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (TrialOutOfMemory("not even one example fits"), "out_of_memory"),
+        (LossNotFinite("the training loss became nan"), "diverged"),
+        (TrialLost("a helper died"), "lost"),
+        (user_error(ZeroDivisionError("division by zero")), "user_error"),
+        (DataError("photo.jpg is gone"), "failed"),
+    ],
+)
+def test_boundary_gives_each_kind_of_failure_its_outcome(error, outcome):
+    assert ending_after(error).outcome == outcome
+
+
+def test_boundary_tells_what_the_user_raised_and_not_the_wrapping():
+    ending = ending_after(user_error(ZeroDivisionError("division by zero")))
+
+    assert ending.reason == "ZeroDivisionError: division by zero"
+    assert "UserCodeFailed" not in ending.traceback
+    assert ending.fault.kind == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize(
+    ("error", "reach"),
+    [
+        (ValueError("too high"), Reach.TRIAL),
+        (DataError("photo.jpg is gone"), Reach.STUDY),
+        (WeightsUnavailable("no network"), Reach.STUDY),
+        (OSError(errno.ENOSPC, "No space left on device"), Reach.MACHINE),
+        (OSError(errno.ENOENT, "No such file"), Reach.TRIAL),
+    ],
+)
+def test_fault_says_whom_an_error_is_about(error, reach):
+    assert ending_after(error).fault.reach is reach
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "weights"])
+def test_fault_of_a_disk_that_takes_no_more_is_about_the_machine_whoever_writes(tmp_path, what):
+    """Torch and safetensors have words of their own for it; here files may not grow."""
+
+    class Saves(Objective):
+        def run(self, job, lease, channel):
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+            try:
+                if what == "weights":
+                    save_weights(tmp_path, {"w": torch.ones(9000)})
+                else:
+                    save_checkpoint(tmp_path, replace(state(), ema={"w": torch.ones(9000)}))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    channel = Recorder()
+    run_job(Saves(None), job(1), Lease(0), channel)
+    (ending,) = channel.endings
+    assert ending.fault.reach is Reach.MACHINE, ending.reason
+    assert "File too large" in ending.reason
+
+
+def test_fault_is_the_same_for_the_same_line_whatever_the_message():
+    faults = [ending_after(ValueError(f"rate {rate}")).fault for rate in (1, 2)]
+
+    assert faults[0] == faults[1]
+    assert Path(__file__).name in faults[0].place
+
+
+def test_fault_of_our_own_errors_is_all_that_they_say():
+    assert ending_after(DataError("a.jpg")).fault != ending_after(DataError("b.jpg")).fault
+
+
+def test_fault_lies_in_the_projects_code_and_not_in_what_it_calls():
+    """The error is raised in the library; the line that called it is here."""
+
+    class Calls(Objective):
+        def run(self, job, lease, channel):
+            nn.Linear(3, 3)(torch.zeros(2))
+
+    channel = Recorder()
+    run_job(Calls(None), job(1), Lease(0), channel)
+    fault = channel.endings[0].fault
+    assert isinstance(fault, Fault)
+    assert fault.place.startswith(f"{__file__}:")

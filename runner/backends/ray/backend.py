@@ -13,7 +13,8 @@ import ray
 from ray import tune
 
 from runner.backends.contract import Feed
-from runner.backends.given import GRACE_S
+from runner.backends.given import GRACE_S, MAX_DEATHS_IN_A_ROW
+from runner.backends.life import Heart, Silence
 from runner.backends.ray.bridge import Bridge
 from runner.backends.ray.cluster import Cluster
 from runner.backends.ray.depot import Address, ToldFeed, close_depot, open_depot
@@ -26,6 +27,8 @@ from runner.trial import Facts, Objective
 
 logger = logging.getLogger(__name__)
 
+# How often the driver looks whether the second pass still gets on.
+LOOK_EVERY_S = 5.0
 # Tune's own records are of no use: the study is its own, and a new driver begins a new Tune run.
 _TUNE = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -52,6 +55,8 @@ class RayBackend:
         log: File that tells what was sent to which machine.
         is_here: Whether the cluster is this machine alone, which sees what the experiment names.
         grace_s: Seconds a cancelled trial gets to leave by itself.
+        silence: How long a worker may show no sign of life; None: for ever.
+        max_deaths: Workers that die in a row, without one that ends a trial, and stop the search.
     """
 
     def __init__(
@@ -63,10 +68,14 @@ class RayBackend:
         log: Path,
         is_here: bool = False,
         grace_s: float = GRACE_S,
+        silence: Silence | None = None,
+        max_deaths: int = MAX_DEATHS_IN_A_ROW,
     ) -> None:
         self._objective = objective
         self._cluster = cluster
         self._grace_s = grace_s
+        self._silence = silence
+        self._max_deaths = max_deaths
         self._search = secrets.token_hex(8)
         for made in (folder, log.parent):
             made.mkdir(parents=True, exist_ok=True)
@@ -78,14 +87,16 @@ class RayBackend:
 
         Raises:
             RunnerError: If the second pass itself fails.
+            SearchStopped: If its worker dies or hangs.
         """
         needs = self._cluster.needs
         task = ray.remote(_inspect).options(
             num_cpus=needs.cpus, num_gpus=needs.gpus, resources=dict(needs.others), max_retries=1
         )
-        setup = Setup(self._objective, self._cluster.lease(0), "Ray's log of the worker")
+        log = "Ray's log of the worker"
+        setup = Setup(self._objective, self._cluster.lease(0), log, self._silence)
         try:
-            answer = ray.get(task.remote(self._search, setup, self._address))
+            answer = self._hear_out(task.remote(self._search, setup, self._address))
         except ray.exceptions.RayError as error:
             raise SearchStopped(f"the second pass died on the cluster: {error}") from error
         if isinstance(answer, RunnerError):
@@ -93,11 +104,36 @@ class RayBackend:
         facts: Facts = answer
         return facts
 
+    def _hear_out(self, task: Any) -> Any:
+        """What a task answers that tells the depot of its life.
+
+        Raises:
+            SearchStopped: If it has hung. How long it waits for its place is not counted.
+        """
+        assert self._address is not None
+        while not ray.wait([task], timeout=LOOK_EVERY_S)[0]:
+            if self._silence is None:
+                continue
+            silent_s = ray.get(self._address.depot.silent_s.remote())
+            if silent_s is not None and silent_s > self._silence.of_a_start_s:
+                ray.cancel(task, force=True)
+                raise SearchStopped(
+                    f"the worker of the second pass showed no sign of life for {silent_s:.0f} s "
+                    "(search.silence)"
+                )
+        return ray.get(task)
+
     def run(self, feed: Feed) -> None:
         """See `Backend.run`."""
         assert self._address is not None
         told = ToldFeed(feed, self._address)
-        bridge = Bridge(told, self._cluster, grace_s=self._grace_s)
+        bridge = Bridge(
+            told,
+            self._cluster,
+            grace_s=self._grace_s,
+            silence=self._silence,
+            max_deaths=self._max_deaths,
+        )
         needs = self._cluster.needs
         trainable = tune.with_resources(
             tune.with_parameters(
@@ -105,6 +141,7 @@ class RayBackend:
                 search=self._search,
                 objective=self._objective,
                 address=self._address,
+                silence=self._silence,
             ),
             tune.PlacementGroupFactory([needs.bundle]),
         )
@@ -143,6 +180,17 @@ class RayBackend:
 
 def _inspect(search: str, setup: Setup, address: Address) -> Any:
     """The second pass, in a worker of the cluster; keeps what it loads for a later actor."""
+    if setup.silence is None:
+        return _inspected(search, setup, address)
+    depot = address.depot
+    depot.live.remote()
+    heart = Heart(lambda: depot.live.remote(), setup.silence)
+    heart.start()
+    with heart.at_work(is_trial=False):
+        return _inspected(search, setup, address)
+
+
+def _inspected(search: str, setup: Setup, address: Address) -> Any:
     try:
         here = kept(search, setup.objective, address)
     except RunnerError as error:

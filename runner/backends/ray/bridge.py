@@ -4,12 +4,14 @@ A Tune trial is a job of ours. Knows nothing of Ray, so that it can be read, and
 """
 
 import heapq
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from runner.backends.contract import Feed, NoJob
 from runner.backends.given import MAX_DEATHS_IN_A_ROW, Given
+from runner.backends.life import Silence
 from runner.errors import SearchStopped
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Report
 
@@ -81,15 +83,28 @@ class Bridge:
         feed: The study's side.
         slots: How many jobs may run.
         grace_s: Seconds a cancelled trial gets to leave by itself.
+        silence: How long a worker may show no sign of life; None: for ever.
+        max_deaths: Workers that die in a row, without one that ends a trial, and stop the search.
 
     Attributes:
         failure: Why the search cannot go on, if so.
     """
 
-    def __init__(self, feed: Feed, slots: Slots, *, grace_s: float) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        slots: Slots,
+        *,
+        grace_s: float,
+        silence: Silence | None = None,
+        max_deaths: int = MAX_DEATHS_IN_A_ROW,
+    ) -> None:
         self._feed = feed
         self._slots = slots
         self._grace_s = grace_s
+        self._silence_s = None if silence is None else silence.limit_s
+        self._max_deaths = max_deaths
+        self._ticked_s = time.monotonic()
         self._running: dict[str, _Running] = {}
         self._free: list[int] = []
         self._used = 0
@@ -110,12 +125,23 @@ class Bridge:
                 heapq.heappush(self._free, slot)
             return job
         self._used = max(self._used, slot + 1)
-        self._running[trial_id] = _Running(slot, Given.of(job, grace_s=self._grace_s))
+        given = Given.of(job, grace_s=self._grace_s, silence_s=self._silence_s)
+        self._running[trial_id] = _Running(slot, given)
         return job, lease
 
-    def hear(self, trial_id: str, messages: Iterable[Message]) -> Answers:
-        """Pass on what a worker says; gives what it is to be told."""
+    def hear(
+        self, trial_id: str, messages: Iterable[Message], *, is_alive: bool = True
+    ) -> Answers:
+        """Pass on what a worker says; gives what it is to be told.
+
+        Args:
+            trial_id: Of Tune.
+            messages: In order.
+            is_alive: Whether the job shows a sign of life besides.
+        """
         running = self._running.get(trial_id)
+        if running is not None and is_alive:
+            running.given.live()
         reports: dict[tuple[Attempt, int], Decision] = {}
         for _, key, content in messages:
             if running is not None:
@@ -142,13 +168,13 @@ class Bridge:
             return
         given = running.given
         reason = why or "its worker ended without a word of it"
-        if given.is_killed:
+        if given.is_killed or given.was_silent:
             reason = f"its worker {given.why_killed}"
         for key, ending in given.losses(reason):
             self._feed.end(key, ending)
         heapq.heappush(self._free, running.slot)
         self._deaths += why is not None and not given.is_killed
-        if self._deaths >= MAX_DEATHS_IN_A_ROW:
+        if self._deaths >= self._max_deaths:
             self.failure = SearchStopped(
                 f"{reason}; {self._deaths} times in a row, so the search stops"
             )
@@ -156,14 +182,26 @@ class Bridge:
     def tick(self, workers: Workers) -> None:
         """Let the feed look at its clock; end what is not wanted and does not hear of it."""
         wanted = self._feed.cancellations()
+        was_away = self._was_away()
         for trial_id, running in list(self._running.items()):
             given = running.given
+            if given.is_silent and (was_away or workers.is_waiting(trial_id)):
+                # There was nobody here to hear it; or it has no worker yet.
+                given.live()
             if given.open <= wanted.keys() and workers.is_waiting(trial_id):
                 given.news(wanted)
                 workers.give_up(trial_id)
             elif given.has_hung:
                 given.is_killed = True
                 workers.kill(trial_id)
+            elif given.is_silent:
+                given.was_silent = True
+                workers.kill(trial_id)
+
+    def _was_away(self) -> bool:
+        """Whether this process itself was stopped, or busy, for long."""
+        before_s, self._ticked_s = self._ticked_s, time.monotonic()
+        return self._silence_s is not None and self._ticked_s - before_s > self._silence_s / 4
 
     def abandon(self, why: str) -> None:
         """Close whatever is still open: Tune has ended."""

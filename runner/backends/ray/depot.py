@@ -6,6 +6,7 @@ do not have (`freight.py`).
 
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,15 @@ class Depot:
         self._alive: dict[int, int] = {}
         self._folders: dict[int, str] = {}
         self._warehouse = Warehouse(items, Path(log))
+        self._alive_s: float | None = None
+
+    def live(self) -> None:
+        """The second pass shows a sign of life."""
+        self._alive_s = time.monotonic()
+
+    def silent_s(self) -> float | None:
+        """For how long it has shown none; None before it begins."""
+        return None if self._alive_s is None else time.monotonic() - self._alive_s
 
     def begin(self, keys: Sequence[Attempt]) -> None:
         """These attempts may write; earlier ones at their trials no more."""

@@ -127,7 +127,7 @@ class JobScheduler(_Unkept, TrialScheduler):  # type: ignore[misc]
 
     def kill(self, trial_id: str) -> None:
         """See `Workers.kill`."""
-        logger.warning("the worker of Tune's trial %s does not leave: killed", trial_id)
+        logger.warning("the worker of Tune's trial %s has hung: killed", trial_id)
         actor = _actor_of(self._trials[trial_id])
         if actor is not None:
             ray.kill(actor)
@@ -137,8 +137,11 @@ class JobScheduler(_Unkept, TrialScheduler):  # type: ignore[misc]
         return "runner"
 
     def _hear(self, trial: Any, result: dict[str, Any]) -> Answers:
-        messages = result.get("messages", [])
-        heard = _guarded(self._bridge, lambda: self._bridge.hear(trial.trial_id, messages))
+        messages, is_alive = result.get("messages", []), bool(result.get("is_alive", True))
+        heard = _guarded(
+            self._bridge,
+            lambda: self._bridge.hear(trial.trial_id, messages, is_alive=is_alive),
+        )
         return heard or Answers({}, {})
 
 

@@ -10,6 +10,7 @@ import os
 import queue
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,30 @@ from typing import Any
 
 from ray.tune import Trainable
 
+from runner.backends.life import Silence, Vitals
 from runner.backends.logs import open_log, print_to, redirect
 from runner.backends.ray.bridge import Answers, Message
 from runner.backends.ray.depot import Address, Delivery
 from runner.backends.ray.freight import places_here
 from runner.backends.ray.luggage import Luggage, Sending
 from runner.experiment import HOME_VARIABLE, Store
-from runner.trial import Attempt, Channel, Decision, Ending, Job, Lease, Objective, Report, run_job
+from runner.heartbeat import pulse
+from runner.trial import (
+    Attempt,
+    Channel,
+    Decision,
+    Ending,
+    Job,
+    Lease,
+    Objective,
+    Report,
+    fail_job,
+    run_job,
+)
 
 HEARTBEAT_S = 0.5
+# An actor whose job waits takes steps, and talks to Ray.
+IDLE_SHARE = 0.1
 # Its last message; never sent.
 _OVER = None
 
@@ -74,7 +90,13 @@ class JobTrainable(Trainable):  # type: ignore[misc]
     """Runs a job, then another."""
 
     def setup(
-        self, config: dict[str, Any], *, search: str, objective: Objective, address: Address
+        self,
+        config: dict[str, Any],
+        *,
+        search: str,
+        objective: Objective,
+        address: Address,
+        silence: Silence | None = None,
     ) -> None:
         """See Tune; the job itself begins with the first step: not every actor gets so far.
 
@@ -83,10 +105,12 @@ class JobTrainable(Trainable):  # type: ignore[misc]
             search: Name that no other search has.
             objective: What runs jobs.
             address: Where the trials' folders belong.
+            silence: How long a job may show no sign of life; None: for ever.
         """
         logging.captureWarnings(True)
         self._objective = kept(search, objective, address).objective
         self._address = address
+        self._silence = silence
         self._thread: threading.Thread | None = None
         self._take(config)
 
@@ -103,13 +127,21 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         """What the job has said since the last step.
 
         Returns:
-            `messages`, and `done` after the last of them.
+            `messages`, and `done` after the last of them; `is_alive`: whether the job has shown
+            a sign of life.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="job", daemon=True)
             self._thread.start()
         messages, is_over = self._line.said()
-        return {"messages": messages, "done": is_over}
+        return {"messages": messages, "done": is_over, "is_alive": self._is_alive()}
+
+    def _is_alive(self) -> bool:
+        """Whether the job has got on, looked at every few seconds."""
+        if self._silence is None or time.monotonic() < self._look_at_s:
+            return False
+        self._look_at_s = time.monotonic() + self._silence.beat_every_s
+        return self._vitals.have_moved(is_computing_life=self._silence.is_computing_life)
 
     def hear(self, answers: Answers) -> None:
         """What the study says to what the job has said."""
@@ -120,6 +152,8 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         self._job: Job = job
         self._lease: Lease = lease
         self._line = _Line()
+        self._vitals = Vitals(idle_share=IDLE_SHARE)
+        self._look_at_s = 0.0
         self._thread = None
 
     def _run(self) -> None:
@@ -134,7 +168,11 @@ class JobTrainable(Trainable):  # type: ignore[misc]
             if not self._address.is_seen:
                 luggage = Luggage(self._address, job)
                 job, channel = luggage.job, Sending(channel, luggage)
-            print_to(open_log(job))
+            try:
+                print_to(open_log(job))
+            except OSError as refused:
+                fail_job(job, refused, channel)
+                return
             root.addHandler(handler)
             root.setLevel(logging.INFO)
             run_job(self._objective, job, self._lease, channel)
@@ -158,6 +196,7 @@ class _Line:
         self._wanted: dict[Attempt, Decision] = {}
 
     def report(self, key: Attempt, report: Report) -> Decision:
+        pulse.beat()
         self._said.put(("report", key, report))
         with self._heard:
             self._heard.wait_for(lambda: (key, report.step) in self._decisions)
@@ -166,9 +205,11 @@ class _Line:
             return self._wanted.get(key, decision)
 
     def decision(self, key: Attempt) -> Decision:
+        pulse.beat()
         return self._wanted.get(key, Decision.CONTINUE)
 
     def end(self, key: Attempt, ending: Ending) -> None:
+        pulse.beat()
         self._said.put(("end", key, ending))
 
     def close(self) -> None:

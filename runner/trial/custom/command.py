@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.errors import TrialFailed
+from runner.errors import TrialFailed, UserCodeFailed
 from runner.experiment import Experiment, Store
+from runner.heartbeat import pulse
 from runner.trial.custom.call import Call, base_folder
 from runner.trial.custom.ending import ending_of, notes_of
 from runner.trial.custom.folders import TrialFolders
@@ -25,6 +26,7 @@ from runner.trial.job import (
     Decision,
     Ending,
     Facts,
+    Fault,
     Files,
     Hint,
     Job,
@@ -86,10 +88,11 @@ class CustomCommand:
                 ending = ending_of(history, line.decision, notes=notes)
             else:
                 ending = _Attempt(self.experiment, spec, lease, line, history, folders).run()
-        except Exception:
-            folders.end(Outcome.FAILED)
-            raise
-        folders.end(ending.outcome)
+        except Exception as error:
+            # It may be run again from here; if not, the study removes what is left.
+            folders.end(Outcome.PAUSED)
+            raise UserCodeFailed(str(error)) from error
+        folders.end(ending.outcome if ending.fault is None else Outcome.PAUSED)
         return ending
 
 
@@ -160,7 +163,11 @@ class _Attempt:
 
     def _heed(self, command: Command) -> None:
         """Make the command leave if the study wants it to: gently at first."""
-        if command.code is not None or self.line.ask() is Decision.CONTINUE:
+        if command.code is not None:
+            return
+        with pulse.unnoticed():
+            decision = self.line.ask()
+        if decision is Decision.CONTINUE:
             return
         if self._kill_at_s is None:
             logger.info("%s: SIGTERM", self.line.decision.outcome)
@@ -190,10 +197,11 @@ class _Attempt:
             said = listening.last_lines
             last = said.splitlines()[-1] if said else "it said nothing on stderr"
             return Ending(
-                Outcome.FAILED,
+                Outcome.USER_ERROR,
                 reason=f"the command {_how(code)}: {last}",
                 traceback=f"{shown}\n{said}\n",
                 notes=notes,
+                fault=Fault(f"the command {_how(code)}", last),
             )
         return ending_of(self.history, self.line.decision, notes=notes)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.trial.custom.history import History
-from runner.trial.job import Decision, Ending, Lease, Outcome
+from runner.trial.job import Decision, Ending, Fault, Lease, Outcome, Reach
 
 
 def ending_of(
@@ -24,9 +24,18 @@ def ending_of(
     """
     best = history.best
     if decision is Decision.CONTINUE and best is None:
-        return Ending(Outcome.FAILED, reason=history.missing(), notes=notes)
+        return _without_value(history, notes)
     value, step = best if best is not None else (None, None)
     return Ending(decision.outcome, value=value, best_step=step, reason=reason, notes=notes)
+
+
+def _without_value(history: History, notes: Mapping[str, Any]) -> Ending:
+    reason = history.missing()
+    if history.has_metric:
+        return Ending(Outcome.DIVERGED, reason=reason, notes=notes)
+    # No setting of a trial changes which names its code reports.
+    fault = Fault(reason, "", Reach.STUDY)
+    return Ending(Outcome.USER_ERROR, reason=reason, notes=notes, fault=fault)
 
 
 def notes_of(lease: Lease, history: History, *, seconds: float) -> dict[str, Any]:

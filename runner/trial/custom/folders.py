@@ -12,6 +12,7 @@ the name *.old, where `settle` finds it.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class TrialFolders:
 
     @property
     def _new_checkpoint(self) -> Path:
-        return self.root / "checkpoint.new"
+        # A name of its own for each process: a worker whose driver was killed may still write.
+        return self.root / f"checkpoint.{os.getpid()}.new"
 
     @property
     def _checkpoint(self) -> Path:
@@ -136,8 +138,9 @@ class TrialFolders:
         replace(self._new_checkpoint, self._checkpoint)
 
     def drop_next(self) -> None:
-        """Forget what has been written for the next checkpoint."""
-        shutil.rmtree(self._new_checkpoint, ignore_errors=True)
+        """Forget what has been written for the next checkpoint, by a dead attempt too."""
+        for unfinished in self.root.glob("checkpoint.*new"):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def add_artifact(self, source: Path) -> Path:
         """Copy a file or folder to the artifacts, under its own name; gives the copy."""

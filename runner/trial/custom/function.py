@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner.errors import TrialFailed, TrialOutOfMemory
+from runner.errors import TrialFailed, TrialOutOfMemory, UserCodeFailed
 from runner.experiment import Experiment, Store
 from runner.trial.custom.ending import ending_of, notes_of
 from runner.trial.custom.folders import TrialFolders
@@ -89,11 +89,13 @@ class CustomFunction:
         try:
             ending = self._attempt(trial, history, line, lease)
         except Exception as error:
-            # A failure is for good; a process that is told to exit may go on from here, and one
-            # that is out of memory beside others is run again.
-            is_again = spec.is_packed and isinstance(error, TrialOutOfMemory)
-            folders.end(Outcome.PAUSED if is_again else Outcome.FAILED)
-            raise
+            # Out of memory by itself is for good; whatever else was raised, it may be run again
+            # from here, and if not the study removes what is left.
+            is_short = isinstance(error, TrialOutOfMemory)
+            folders.end(Outcome.FAILED if is_short and not spec.is_packed else Outcome.PAUSED)
+            if is_short:
+                raise
+            raise UserCodeFailed(str(error)) from error
         folders.end(ending.outcome)
         return ending
 

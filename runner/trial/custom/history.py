@@ -88,10 +88,15 @@ class History:
         """Forget the reports of later steps."""
         self.reports = [report for report in self.reports if report.step <= step]
 
+    @property
+    def has_metric(self) -> bool:
+        """Whether the search metric was reported at all, as a finite number or not."""
+        return any(self.full_metric in report.metrics for report in self.reports)
+
     def missing(self) -> str:
         """Why there is no best value, in one sentence for the user."""
         names = list(dict.fromkeys(name for report in self.reports for name in report.metrics))
-        if self.full_metric in names:
+        if self.has_metric:
             return (
                 f"{self.full_metric} was not a finite number in any of {len(self.reports)} steps"
             )

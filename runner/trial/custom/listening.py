@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.errors import TrialFailed
+from runner.heartbeat import pulse
 from runner.trial.custom.folders import TrialFolders, size_text
 from runner.trial.custom.history import History
 from runner.trial.custom.messages import Message, bad, read_line
@@ -72,6 +73,7 @@ class Listening:
         lines = io.TextIOWrapper(self.command.stdout, encoding="utf-8", errors="replace")
         failure: Exception | None = None
         for line in lines:
+            pulse.beat()
             # After a bad message the rest is only drained, so that the command is not held up.
             if failure is None:
                 try:
@@ -112,6 +114,7 @@ class Listening:
     def _stderr(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while chunk := os.read(self.command.stderr.fileno(), _CHUNK_BYTES):
+            pulse.beat()
             text = decoder.decode(chunk)
             self._tail = (self._tail + text)[-_TAIL_CHARACTERS:]
             sys.stderr.write(text)

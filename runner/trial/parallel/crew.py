@@ -5,12 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runner.errors import LossNotFinite
 from runner.trial.job import Attempt, Channel, Decision, Ending, Lease, Report
 from runner.trial.parallel.helpers import Helpers
 from runner.trial.parallel.messages import Task
 from runner.trial.parallel.norms import BatchNorms
 from runner.trial.parallel.ranks import Ranks
-from runner.trial.progress import LossNotFinite
 from runner.trial.sharing import obstacle
 from runner.trial.training import Leave, Training
 

@@ -90,10 +90,10 @@ def _help(setup: Setup, connection: Connection) -> None:
 
 def _train(setup: Setup, task: Task, connection: Connection) -> None:
     """Train one trial with the others, to its end or until the leader does not go on."""
+    from runner.errors import LossNotFinite
     from runner.trial.finetune import goal_of
     from runner.trial.isolation import reset_process
     from runner.trial.parallel.ranks import Ranks
-    from runner.trial.progress import LossNotFinite
     from runner.trial.standalone import Printed
     from runner.trial.training import Leave, Training
 

@@ -114,7 +114,7 @@ def test_command_that_fails_says_how_and_its_last_words(
 ) -> None:
     objective = shell(bench, f'echo \'{{"step": 1, "accuracy": 0.5}}\'\n{script}')
     ending = bench.run(objective).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason.startswith(f"the command {reason}")
     assert ending.traceback.startswith("sh train.sh\n")
     if "last words" in script:
@@ -124,7 +124,7 @@ def test_command_that_fails_says_how_and_its_last_words(
 
 def test_command_that_never_reports_the_metric_fails(bench: Bench) -> None:
     ending = bench.run(shell(bench, """echo '{"step": 1, "acuracy": 0.5}'""")).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason.startswith("the trial never reported accuracy (validation/accuracy)")
     assert "it reported validation/acuracy; did you mean search.metric: acuracy?" in ending.reason
 
@@ -146,7 +146,7 @@ def test_bad_message_ends_the_command_and_fails_the_trial_with_the_line(
 ) -> None:
     objective = shell(bench, f"echo $$ > pid\necho '{line}'\nsleep 600")
     ending = bench.run(objective).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason.startswith(f"TrialFailed: the command printed a bad message: {why}")
     assert ending.reason.endswith(f": {line}")
     assert are_gone([int((bench.folder / "pid").read_text())])
@@ -273,7 +273,7 @@ def test_program_that_cannot_be_started_fails_the_trial(bench: Bench) -> None:
     (bench.folder / "train.bin").write_bytes(b"\x7fELF no program")
     (bench.folder / "train.bin").chmod(0o755)
     ending = bench.run(bench.command("./train.bin")).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason == "TrialFailed: ./train.bin cannot be started: Exec format error"
 
 
@@ -321,7 +321,7 @@ def test_command_that_leaves_a_process_outside_of_its_group_fails(
         """,
     )
     ending = bench.run(objective).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason.startswith("TrialFailed: a process that the command started has left")
 
 

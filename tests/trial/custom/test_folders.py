@@ -1,5 +1,6 @@
 """What lies in a trial's folder, also after a kill between two renames."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_begin_finds_the_old_checkpoint_when_the_new_one_had_not_taken_its_place
     assert kept(folders) == "one"
 
 
+def test_begin_removes_what_another_process_had_not_finished(folders: TrialFolders) -> None:
+    save(folders, "one")
+    orphans = folders.root / "checkpoint.1.new" / "files"
+    orphans.mkdir(parents=True)
+    folders.begin()
+    assert not orphans.exists()
+    assert folders.checkpoint() is not None
+    assert str(os.getpid()) in str(folders.open_next())
+
+
 def test_begin_finds_the_new_checkpoint_when_the_old_one_had_not_gone(
     folders: TrialFolders,
 ) -> None:
@@ -54,8 +65,8 @@ def test_begin_finds_the_new_checkpoint_when_the_old_one_had_not_gone(
     (folders.root / "checkpoint").rename(folders.root / "checkpoint.old")
     save_over = folders.open_next()
     (save_over / "state.txt").write_text("two")
-    (folders.root / "checkpoint.new" / "history.json").write_text('{"text": "two"}')
-    (folders.root / "checkpoint.new").rename(folders.root / "checkpoint")
+    (save_over.parent / "history.json").write_text('{"text": "two"}')
+    save_over.parent.rename(folders.root / "checkpoint")
     folders.begin()
     assert kept(folders) == "two"
     assert not (folders.root / "checkpoint.old").exists()

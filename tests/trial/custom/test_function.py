@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.trial import Decision, Job, Outcome, run_job
+from runner.trial import Decision, Fault, Job, Outcome, Reach, run_job
 from tests.trial.custom.conftest import Answering, Bench
 
 
@@ -167,7 +167,7 @@ def test_swallowed_stop_is_a_stop_all_the_same(bench: Bench, ending: str) -> Non
     assert heard.ending.reason == expected.get(ending, "")
 
 
-def test_exception_ends_the_trial_as_failed_with_the_users_line(bench: Bench) -> None:
+def test_exception_ends_the_trial_as_the_users_error_with_the_users_line(bench: Bench) -> None:
     objective = bench.function(
         """
         def objective(trial):
@@ -176,16 +176,50 @@ def test_exception_ends_the_trial_as_failed_with_the_users_line(bench: Bench) ->
         """
     )
     ending = bench.run(objective).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason == "ValueError: the learning rate is"
     assert f'File "{bench.folder / "my_train.py"}", line 4, in objective' in ending.traceback
     assert 'raise ValueError("the learning rate is' in ending.traceback
+    assert ending.fault == Fault("ValueError", f"{bench.folder / 'my_train.py'}:4")
+
+
+def test_exception_leaves_the_checkpoint_for_the_next_attempt(bench: Bench) -> None:
+    objective = bench.function(
+        """
+        def objective(trial):
+            for step in range(trial.step + 1, 4):
+                trial.report(step, accuracy=step / 10)
+                with trial.checkpoint():
+                    pass
+                if step == 2:
+                    raise OSError("the network has gone")
+        """
+    )
+    assert bench.run(objective).ending.outcome is Outcome.USER_ERROR
+    again = bench.run(objective)
+    assert again.ending.outcome is Outcome.COMPLETE
+    assert [step for step, _ in again.metrics] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("body", ["return float('nan')", "trial.report(1, accuracy=float('nan'))"])
+def test_metric_that_is_never_finite_is_diverged(bench: Bench, body: str) -> None:
+    ending = bench.run(bench.function(f"def objective(trial):\n    {body}")).ending
+    assert ending.outcome is Outcome.DIVERGED
+    assert ending.reason == "validation/accuracy was not a finite number in any of 1 steps"
+
+
+def test_metric_that_is_never_reported_is_what_every_trial_would_do(bench: Bench) -> None:
+    objective = bench.function("def objective(trial): trial.report(1, acuracy=0.5)")
+    ending = bench.run(objective).ending
+    assert ending.outcome is Outcome.USER_ERROR
+    assert ending.fault is not None
+    assert ending.fault.reach is Reach.STUDY
 
 
 def test_sys_exit_in_the_function_fails_the_trial_and_not_the_worker(bench: Bench) -> None:
     objective = bench.function("import sys\ndef objective(trial): sys.exit('no data')")
     ending = bench.run(objective).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason == "TrialFailed: the objective called sys.exit('no data')"
 
 
@@ -249,7 +283,6 @@ def test_memory_that_runs_out_beside_others_leaves_the_checkpoint_for_the_next_a
     [
         ("pass", "the trial never reported accuracy (validation/accuracy), the metric that the "),
         ("trial.report(1, acc=0.5)", "the trial never reported accuracy "),
-        ("return float('nan')", "validation/accuracy was not a finite number in any of 1 steps"),
         ("return 'good'", "TrialFailed: the function returned 'good', of type str; it may return"),
         ("trial.report(0, accuracy=1)", "TrialFailed: the step is 0; steps are counted from 1"),
         ("trial.report(1, accuracy='1')", "TrialFailed: validation/accuracy is '1', of type str"),
@@ -260,7 +293,7 @@ def test_memory_that_runs_out_beside_others_leaves_the_checkpoint_for_the_next_a
 )
 def test_misuse_fails_the_trial_with_a_reason(bench: Bench, body: str, reason: str) -> None:
     ending = bench.run(bench.function(f"def objective(trial):\n    {body}")).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason.startswith(reason)
     assert ending.value is None
 
@@ -362,7 +395,7 @@ def test_trial_that_reports_from_the_start_again_after_a_checkpoint_is_told(benc
     )
     bench.run(objective, Answering({3: Decision.PAUSE}))
     ending = bench.run(objective).ending
-    assert ending.outcome is Outcome.FAILED
+    assert ending.outcome is Outcome.USER_ERROR
     assert ending.reason.startswith("TrialFailed: step 1 is reported after step 2; steps must")
 
 

@@ -130,7 +130,7 @@ def test_trial_that_is_stopped_or_fails_leaves_the_others_as_they_are(store, tmp
     run(DIGITS, store, [*others], together=False, channel=(alone := Many()))
 
     assert channel.endings[0].outcome is Outcome.PRUNED
-    assert channel.endings[3].outcome is Outcome.FAILED
+    assert channel.endings[3].outcome is Outcome.DIVERGED
     assert "the training loss became" in channel.endings[3].reason
     assert channel.endings[1].outcome is channel.endings[2].outcome is Outcome.COMPLETE
     assert len(alone.endings) == 2
@@ -168,5 +168,5 @@ def test_trial_that_fails_in_turn_does_not_fail_its_company(store, tmp_path):
 
     channel = run(asked, store, specs_in(tmp_path, params), together=True)
 
-    assert channel.endings[0].outcome is Outcome.FAILED
+    assert channel.endings[0].outcome is Outcome.DIVERGED
     assert channel.endings[1].outcome is Outcome.COMPLETE

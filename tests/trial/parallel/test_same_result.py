@@ -177,7 +177,7 @@ def test_loss_that_is_no_number_fails_as_on_one_device(texts: Laboratory) -> Non
     params = {"learning_rate": 1e30, "warmup": 0.0, "optimizer": "sgd"}
     before = texts.helper
     one, two = texts.train(ONE, **params), texts.train(TWO, **params)
-    assert one.ending.outcome is two.ending.outcome is Outcome.FAILED
+    assert one.ending.outcome is two.ending.outcome is Outcome.DIVERGED
     assert "loss became" in two.ending.reason
     assert one.ending.reason == two.ending.reason
     assert texts.train(TWO, epochs=1).ending.outcome is Outcome.COMPLETE

@@ -1,0 +1,66 @@
+"""A process that is to end with its parent."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+PARENT = """
+import subprocess, sys, time
+with subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True):
+    time.sleep(600)
+"""
+CHILD = """
+import os, subprocess, sys, time
+from pathlib import Path
+from runner.backends import orphan
+
+orphan.WATCH_PARENT_EVERY_S = {every_s}
+{change}
+orphan.end_with_parent(os.getppid())
+started = subprocess.Popen(["sleep", "600"])
+Path("ids.tmp").write_text(f"{{os.getpid()}} {{started.pid}}")
+Path("ids.tmp").rename("ids")
+while {is_computing}:
+    pass
+time.sleep(600)
+"""
+
+
+def orphans(folder: Path, **how: object) -> list[psutil.Process]:
+    """A process and what it has started, whose parent has just been killed."""
+    code = textwrap.dedent(CHILD).format(**{"change": "", "is_computing": False, **how})
+    command = [sys.executable, "-c", PARENT, code]
+    with subprocess.Popen(command, cwd=folder) as parent:
+        until = time.monotonic() + 20
+        while not (folder / "ids").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        found = [psutil.Process(int(each)) for each in (folder / "ids").read_text().split()]
+        parent.send_signal(signal.SIGKILL)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel tells of no death")
+@pytest.mark.parametrize("is_computing", [False, True])
+def test_death_of_the_parent_is_told_by_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_computing: bool
+) -> None:
+    """Whatever it does meanwhile; it would itself look in a minute."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    left = orphans(tmp_path, every_s=60.0, is_computing=is_computing)
+    assert psutil.wait_procs(left, timeout=10)[1] == []
+
+
+def test_death_of_the_parent_is_seen_where_the_kernel_does_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    change = "orphan._asked_of_the_kernel = lambda: None"
+    left = orphans(tmp_path, every_s=0.2, change=change)
+    assert psutil.wait_procs(left, timeout=10)[1] == []
