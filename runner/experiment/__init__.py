@@ -15,6 +15,16 @@ from runner.experiment.data_settings import (
     TableData,
     TorchvisionData,
 )
+from runner.experiment.disk import (
+    free_bytes,
+    is_refusal,
+    refusals,
+    refused,
+    replacing,
+    require_writable,
+    write_whole,
+    writing,
+)
 from runner.experiment.durations import duration_s
 from runner.experiment.example_settings import (
     CleaningSettings,
@@ -102,10 +112,18 @@ __all__ = [
     "TrackingSettings",
     "data_paths",
     "duration_s",
+    "free_bytes",
     "is_address",
     "is_free",
+    "is_refusal",
     "load_experiment",
     "model_paths",
     "parse_setting",
     "parse_size",
+    "refusals",
+    "refused",
+    "replacing",
+    "require_writable",
+    "write_whole",
+    "writing",
 ]

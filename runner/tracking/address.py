@@ -5,11 +5,13 @@ import re
 import socket
 import sqlite3
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from runner.errors import TrackingUnreachable
+from runner.errors import DiskRefused, TrackingUnreachable
+from runner.experiment import require_writable
 
 if TYPE_CHECKING:
     from runner.experiment import Store
@@ -69,17 +71,20 @@ def unreachable(uri: str, why: str) -> TrackingUnreachable:
     )
 
 
-def knock(uri: str) -> None:
+def knock(uri: str, *, is_written: bool = True) -> None:
     """Find out within seconds whether anything answers at an address.
 
     MLflow's own clients retry a dead server for minutes and a dead database for almost an hour.
 
+    Args:
+        uri: The address.
+        is_written: Whether an SQLite file must be one that can be written.
     Raises:
         TrackingUnreachable: If the file cannot be opened, or nothing listens there.
     """
     database = sqlite_file(uri)
     if database is not None:
-        _open_sqlite(uri, database)
+        _open_sqlite(uri, database, is_written=is_written)
         return
     kind = kind_of(uri)
     if kind not in DEFAULT_PORTS or _goes_through_proxy(uri):
@@ -89,16 +94,37 @@ def knock(uri: str) -> None:
         _log_in(uri)
 
 
-def _open_sqlite(uri: str, database: Path) -> None:
+def _open_sqlite(uri: str, database: Path, *, is_written: bool) -> None:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(database, timeout=KNOCK_TIMEOUT_S)
-        try:
+        if is_written:
+            # SQLite's own journal and the artifacts lie beside it.
+            require_writable(database.parent)
+        with closing(sqlite3.connect(database, timeout=KNOCK_TIMEOUT_S)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
-        finally:
-            connection.close()
+            if is_written and database.exists() and database.stat().st_size:
+                _require_lock(connection)
+    except DiskRefused as err:
+        raise unreachable(uri, str(err)) from err
     except (OSError, sqlite3.Error) as err:
         raise unreachable(uri, f"{database}: {err}") from err
+
+
+def _require_lock(connection: sqlite3.Connection) -> None:
+    """Take the lock of a writer, and give it back: a file that is read-only refuses it.
+
+    Raises:
+        sqlite3.Error: If it does.
+    """
+    connection.isolation_level = None
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as err:
+        # Another writes at this moment, so it can be written.
+        if err.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return
+        raise
+    connection.execute("ROLLBACK")
 
 
 def _goes_through_proxy(uri: str) -> bool:

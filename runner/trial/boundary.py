@@ -5,7 +5,7 @@ import sys
 import traceback
 from dataclasses import replace
 
-from runner.errors import DataError, TrialLost, TrialOutOfMemory
+from runner.errors import DataError, DiskRefused, TrialLost, TrialOutOfMemory
 from runner.trial.job import (
     Attempt,
     Channel,
@@ -72,7 +72,7 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
 def ending_of(error: Exception) -> Ending:
     """The ending of a trial that raised."""
     text = str(error) or type(error).__name__
-    is_plain = isinstance(error, DataError | TrialOutOfMemory | TrialLost)
+    is_plain = isinstance(error, DataError | DiskRefused | TrialOutOfMemory | TrialLost)
     prefix = "" if is_plain else f"{type(error).__name__}: "
     return Ending(
         _outcome_of(error),

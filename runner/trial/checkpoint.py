@@ -1,16 +1,28 @@
-"""A running trial's checkpoint: one file, written whole or not at all."""
+"""A running trial's checkpoint: one file, written and read whole or not at all."""
 
+import contextlib
+import logging
+import struct
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import IO, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from runner.errors import TrialFailed
+from runner import models
+from runner.errors import DiskRefused, TrialFailed
+from runner.experiment import replacing
 from runner.trial.job import CHECKPOINT, INHERITED, Report, Segment
 
+logger = logging.getLogger(__name__)
+
 WEIGHTS = "weights.safetensors"
+# What Python's zipfile raises for one that is cut off, or has other bytes than were written.
+_DAMAGES = (OSError, EOFError, ValueError, RuntimeError, struct.error, zlib.error)
 
 
 @dataclass
@@ -33,6 +45,7 @@ class TrainingState:
         compiled_from: The first epoch whose training pass is compiled; a trial that goes on keeps
             to it.
         plain_because: Why the rest is not to be compiled, once that is decided.
+        unsaved_because: Why the last checkpoint is not on the disk; None if it is.
     """
 
     epoch: int
@@ -51,26 +64,94 @@ class TrainingState:
     seconds: float = 0.0
     compiled_from: int | None = None
     plain_because: str | None = None
+    unsaved_because: str | None = None
+
+
+def keep_checkpoint(folder: Path, state: TrainingState) -> None:
+    """Write the checkpoint if the disk takes it, and go on without it if not.
+
+    The training is worth more than being able to go on after a kill: the log says so once, and
+    the state why.
+    """
+    try:
+        save_checkpoint(folder, state)
+    except DiskRefused as refusal:
+        if state.unsaved_because is None:
+            logger.warning("training goes on without a checkpoint: %s", refusal)
+        state.unsaved_because = str(refusal)
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Write the checkpoint beside the old one, then replace it in one step."""
+    """Write the checkpoint beside the old one, then replace it in one step.
+
+    Raises:
+        DiskRefused: If the disk refuses; the old one stays.
+    """
     values = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
     values["reports"] = [{**asdict(r), "metrics": dict(r.metrics)} for r in state.reports]
-    target = folder / CHECKPOINT
-    temporary = target.with_suffix(".tmp")
-    torch.save(values, temporary)
-    temporary.replace(target)
+    values["unsaved_because"] = None
+    with replacing(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
+        target = _Target(file)
+        torch.save(values, target)
+        if target.error is not None:
+            raise target.error
+    state.unsaved_because = None
+
+
+class _Target:
+    """A file that remembers why it could not be written: torch would hide that, and warn."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes | memoryview) -> None:
+        if self.error is None:
+            try:
+                self._file.write(content)
+            except OSError as error:
+                self.error = error
+
+    def flush(self) -> None:
+        """Closing the file flushes it, and raises what then goes wrong."""
 
 
 def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> TrainingState | None:
-    """The trial's checkpoint, or the one that it goes on from; None if it has none.
+    """The trial's checkpoint, or the one that it goes on from; None if it has no whole one.
 
     Only tensors and plain values are unpickled (`weights_only`).
+
+    Side effects: a checkpoint that is damaged, or would run code, is removed, and the log says so.
     """
     path = folder / name
     if not path.exists():
         return None
+    damage = _damage(path)
+    if damage is None:
+        try:
+            return _read(path)
+        except (UnpicklingError, TypeError, KeyError) as error:
+            damage = (str(error) or type(error).__name__).splitlines()[0]
+    logger.warning("the checkpoint %s cannot be used and is removed: %s", path, damage)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's bytes; None if they are those that were written.
+
+    torch itself does not compare check sums: zeros that a power cut left would be weights.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, *_DAMAGES) as error:
+        return str(error) or type(error).__name__
+    return None if wrong is None else f"{wrong} is not what was written"
+
+
+def _read(path: Path) -> TrainingState:
     values = torch.load(path, map_location="cpu", weights_only=True)
     values["reports"] = [Report(**report) for report in values["reports"]]
     return TrainingState(**values)
@@ -85,7 +166,8 @@ def load_inherited(folder: Path, segment: Segment) -> TrainingState:
     state = load_checkpoint(folder, INHERITED)
     if state is None:
         raise TrialFailed(
-            f"the last state of trial {segment.parent}, from which this one goes on, is gone"
+            f"the last state of trial {segment.parent}, from which this one goes on, is gone or "
+            "damaged"
         )
     return state
 
@@ -96,11 +178,13 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def save_weights(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
-    """Write the best epoch's weights as safetensors; returns the file."""
+    """Write the best epoch's weights as safetensors; returns the file.
+
+    Raises:
+        DiskRefused: If the disk refuses; nothing half-made stays.
+    """
     target = folder / WEIGHTS
-    temporary = target.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
-    temporary.replace(target)
+    models.write_state(target, weights)
     return target
 
 
