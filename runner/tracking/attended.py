@@ -35,8 +35,12 @@ def main() -> None:
     # The whole group is told to end: the command does, and then this process.
     signal.signal(signal.SIGTERM, _go_on)
     process = subprocess.Popen(command)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    watcher = threading.Thread(target=_end_with_parent, args=(parent,), daemon=True)
+    watcher.start()
     status = process.wait()
+    if os.getppid() != parent:
+        # What the command has started may still be there.
+        watcher.join()
     sys.exit(status if status >= 0 else 128 - status)
 
 
