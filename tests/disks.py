@@ -26,10 +26,10 @@ class Disk:
 
     def fill(self, *, leave: int = 0) -> None:
         """Use it up, but for so many bytes; with none left not even an empty page fits."""
-        free = shutil.disk_usage(self.path).free
-        with (self.path / _BALLAST).open("wb", buffering=0) as ballast:
-            if free > leave:
-                os.posix_fallocate(ballast.fileno(), 0, free - leave)
+        surplus = shutil.disk_usage(self.path).free - leave
+        with (self.path / _BALLAST).open("ab") as ballast:
+            if surplus > 0:
+                os.posix_fallocate(ballast.fileno(), ballast.tell(), surplus)
 
     def make_room(self) -> None:
         """Take back what `fill` used up."""

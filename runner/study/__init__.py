@@ -12,7 +12,7 @@ from runner.study.logbook import EVALUATION, WEIGHTS, read_evaluation
 from runner.study.options import BackendName, Options
 from runner.study.planning import plan, plan_lines, validate
 from runner.study.population import lineage
-from runner.study.preflight import preflight
+from runner.study.preflight import preflight, room_for_weights
 from runner.study.reading import (
     StudySummary,
     choose_trial,
@@ -69,6 +69,7 @@ __all__ = [
     "read_evaluation",
     "read_study",
     "require_here",
+    "room_for_weights",
     "space_of",
     "stop",
     "study_for_optuna",

@@ -2,8 +2,9 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from runner.errors import DiskRefused
 from runner.experiment import Store, free_bytes, require_writable
@@ -12,20 +13,41 @@ from runner.experiment import Store, free_bytes, require_writable
 LITTLE_BYTES = 2**30
 
 
-def preflight(store: Store, folder: Path, *, kept_bytes: int = 0) -> list[str]:
-    """See that a search can write where it will; gives what there is to say about room.
+def preflight(store: Store, folder: Path) -> list[str]:
+    """See that a search can write where it will; gives a line for each disk with little room.
 
     Args:
         store: The folder of local results.
         folder: The study's.
-        kept_bytes: What the weights that are kept will take, as far as that is known.
     Raises:
         DiskRefused: If a folder cannot be written; names it, and the reason.
     """
     places = (store.root, folder, store.cache, _temporary_folder())
+    said: dict[int, str] = {}
     for place in places:
         require_writable(place)
-    return _warnings(places, kept_bytes=kept_bytes, of_weights=folder)
+        free = free_bytes(place)
+        if free < LITTLE_BYTES:
+            line = f"only {free / 2**30:.2f} GiB are free on the disk of {place}"
+            said.setdefault(place.stat().st_dev, line)
+    return list(said.values())
+
+
+def room_for_weights(folder: Path, details: Mapping[str, Any], *, count: int) -> list[str]:
+    """A line, if the weights of the best trials may not fit on the disk of the study's folder.
+
+    Args:
+        folder: The study's.
+        details: What the second pass found out (`Facts.details`).
+        count: Of how many trials they are kept.
+    """
+    needed, free = count * int(details.get("weights_bytes", 0)), free_bytes(folder)
+    if needed <= free:
+        return []
+    return [
+        f"the weights of the best {count} trials (tracking.keep_weights) may take up to "
+        f"{needed / 2**30:.2f} GiB, and {free / 2**30:.2f} GiB are free on the disk of {folder}"
+    ]
 
 
 def _temporary_folder() -> Path:
@@ -45,20 +67,3 @@ def _temporary_folder() -> Path:
             f"there is no folder for temporary files: {error.strerror}. Name one that can be "
             "written with TMPDIR"
         ) from error
-
-
-def _warnings(places: Sequence[Path], *, kept_bytes: int, of_weights: Path) -> list[str]:
-    """One line for each disk with little room."""
-    said: dict[int, str] = {}
-    for place in places:
-        free, disk = free_bytes(place), place.stat().st_dev
-        if free < LITTLE_BYTES:
-            said.setdefault(disk, f"only {free / 2**30:.2f} GiB are free on the disk of {place}")
-    free = free_bytes(of_weights)
-    if kept_bytes > free:
-        said[of_weights.stat().st_dev] = (
-            f"the weights of the best trials (tracking.keep_weights) may take "
-            f"{kept_bytes / 2**30:.2f} GiB, and {free / 2**30:.2f} GiB are free on the disk of "
-            f"{of_weights}"
-        )
-    return list(said.values())

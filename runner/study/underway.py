@@ -84,12 +84,20 @@ def has_dead(folder: Path) -> bool:
     return bool(_dead(folder))
 
 
+def living(folder: Path) -> set[str]:
+    """The marks in a folder that living processes hold: their runs are not to be ended."""
+    return {path.name for path in _marks(folder) if not _is_dead(path)}
+
+
 def _dead(folder: Path) -> list[str]:
+    return sorted(path.name for path in _marks(folder) if _is_dead(path))
+
+
+def _marks(folder: Path) -> list[Path]:
     try:
-        marks = [path for path in (folder / UNDER_WAY).iterdir() if path.name[0] != "."]
+        return [path for path in (folder / UNDER_WAY).iterdir() if path.name[0] != "."]
     except OSError:
         return []
-    return sorted(path.name for path in marks if _is_dead(path))
 
 
 def _is_dead(path: Path) -> bool:

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 from safetensors.torch import load_file
@@ -92,7 +92,7 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
     values["unsaved_because"] = None
     with replacing(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
         target = _Target(file)
-        torch.save(values, target)
+        torch.save(values, cast("IO[bytes]", target))
         if target.error is not None:
             raise target.error
     state.unsaved_because = None

@@ -170,6 +170,7 @@ def ending_of_state(
     evaluation: dict[str, Any] | None = None
     if state.best_evaluation is not None:
         evaluation = dict(state.best_evaluation)
+    refusals = {"checkpoints": state.unsaved_because, "weights": lost}
     notes = {
         **notes,
         "device": lease.devices[0],
@@ -181,9 +182,8 @@ def ending_of_state(
         "peak_memory_gib": (
             peak_memory_gib(lease.devices[0]) if state.epoch > epochs_before else None
         ),
+        **{name: why for name, why in refusals.items() if why is not None},
     }
-    refusals = {"checkpoints": state.unsaved_because, "weights": lost}
-    notes |= {name: why for name, why in refusals.items() if why is not None}
     return Ending(
         outcome,
         value=state.best_value,

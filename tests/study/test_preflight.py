@@ -7,7 +7,7 @@ import pytest
 
 from runner.errors import DiskRefused
 from runner.experiment import Store
-from runner.study import preflight
+from runner.study import preflight, room_for_weights
 from tests.disks import Disk
 
 
@@ -77,5 +77,14 @@ def test_preflight_says_that_there_is_little_room_once_for_a_disk(
     store = Store(disk.path)
     (said,) = [each for each in preflight(store, store.study("cats") / "1") if "disk" in each]
     assert said.startswith("only 0.01 GiB are free on the disk of ")
-    said = preflight(store, store.study("cats") / "1", kept_bytes=2**30)[0]
-    assert said.startswith("the weights of the best trials (tracking.keep_weights) may take 1.00")
+
+
+def test_room_for_weights_is_said_to_be_missing_where_it_is(disk: Disk) -> None:
+    details = {"weights_bytes": 2**22}
+    assert room_for_weights(disk.path, details, count=1) == []
+    assert room_for_weights(disk.path, {}, count=5) == []
+    (said,) = room_for_weights(disk.path, details, count=300)
+    assert said == (
+        "the weights of the best 300 trials (tracking.keep_weights) may take up to 1.17 GiB, and "
+        f"0.01 GiB are free on the disk of {disk.path}"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.study.storage import is_left_behind
-from runner.study.underway import TAG_MARK, UNDER_WAY, end_marked, has_dead, under_way
+from runner.study.underway import TAG_MARK, UNDER_WAY, end_marked, has_dead, living, under_way
 from runner.tracking import TAG_OUTCOME, Tracking
 from tests.disks import Disk
 
@@ -55,12 +55,13 @@ def test_mark_is_left_where_its_run_could_not_be_ended(tmp_path: Path) -> None:
 def test_mark_of_another_process_is_dead_once_that_is_killed(tmp_path: Path) -> None:
     process, name = hold(tmp_path)
     try:
-        assert (tmp_path / UNDER_WAY / name).exists()
+        assert living(tmp_path) == {name}
         assert not has_dead(tmp_path)
         assert not is_left_behind(tmp_path)
     finally:
         kill(process)
     assert has_dead(tmp_path)
+    assert living(tmp_path) == set()
     assert is_left_behind(tmp_path)
 
 
