@@ -1,5 +1,6 @@
 """Tracking addresses: which one is meant, where its artifacts go, and whether anything answers."""
 
+import errno
 import os
 import re
 import socket
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runner.errors import DiskRefused, TrackingUnreachable
-from runner.experiment import require_writable
+from runner.experiment import refused, require_writable
 
 if TYPE_CHECKING:
     from runner.experiment import Store
@@ -98,33 +99,30 @@ def _open_sqlite(uri: str, database: Path, *, is_written: bool) -> None:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         if is_written:
-            # SQLite's own journal and the artifacts lie beside it.
-            require_writable(database.parent)
+            _require_writable(database)
         with closing(sqlite3.connect(database, timeout=KNOCK_TIMEOUT_S)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
-            if is_written and database.exists() and database.stat().st_size:
-                _require_lock(connection)
     except DiskRefused as err:
         raise unreachable(uri, str(err)) from err
     except (OSError, sqlite3.Error) as err:
         raise unreachable(uri, f"{database}: {err}") from err
 
 
-def _require_lock(connection: sqlite3.Connection) -> None:
-    """Take the lock of a writer, and give it back: a file that is read-only refuses it.
+def _require_writable(database: Path) -> None:
+    """Find out that a database file, if there is one, and what lies beside it can be written.
+
+    SQLite itself does not say: of a file that it may only read it begins any transaction, and
+    refuses the first write in it. The file is not opened here, because closing it would give back
+    the locks that this process has on it.
 
     Raises:
-        sqlite3.Error: If it does.
+        DiskRefused: If they cannot.
     """
-    connection.isolation_level = None
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as err:
-        # Another writes at this moment, so it can be written.
-        if err.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            return
-        raise
-    connection.execute("ROLLBACK")
+    # SQLite's own journal and the artifacts.
+    require_writable(database.parent)
+    is_mine = os.access in os.supports_effective_ids
+    if database.exists() and not os.access(database, os.W_OK, effective_ids=is_mine):
+        raise refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), database)
 
 
 def _goes_through_proxy(uri: str) -> bool:

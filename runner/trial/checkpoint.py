@@ -5,6 +5,7 @@ import logging
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -177,7 +178,7 @@ def remove_checkpoint(folder: Path) -> None:
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def save_weights(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
+def save_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> Path:
     """Write the best epoch's weights as safetensors; returns the file.
 
     Raises:

@@ -113,16 +113,16 @@ def test_knock_on_a_file_that_is_anothers_says_so(tmp_path: Path) -> None:
         uri = made(folder)
         (folder / "mlflow.db").chmod(0o644)
         folder.chmod(0o777)
-        with as_nobody(), pytest.raises(TrackingUnreachable, match="readonly database"):
+        with (
+            as_nobody(),
+            pytest.raises(TrackingUnreachable, match=r"mlflow\.db cannot be written: this user"),
+        ):
             knock(uri)
     finally:
         shutil.rmtree(folder)
 
 
-def test_knock_waits_for_no_writer_longer_than_it_must_and_takes_it_for_an_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runner.tracking.address.KNOCK_TIMEOUT_S", 0.1)
+def test_knock_on_a_file_that_another_is_writing_is_an_answer(tmp_path: Path) -> None:
     uri = made(tmp_path)
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as writer:
         writer.execute("BEGIN IMMEDIATE")
