@@ -76,8 +76,9 @@ def test_train_keeps_its_weights_in_the_store_and_clears_what_killed_ones_left(
     run = connect(None, store).client.get_run(result["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.tags[TAG_MARK] == weights.parent.name
-    left = [path.name for path in (tmp_path / "temporary").iterdir()]
-    assert [name for name in left if name != "runner-leases"] == []
+    # Locks on devices, and torch's own cache of compiled code.
+    left = {path.name.partition("_")[0] for path in (tmp_path / "temporary").iterdir()}
+    assert left <= {"runner-leases", "torchinductor"}
 
 
 def test_train_with_output_leaves_the_weights_there_alone(
