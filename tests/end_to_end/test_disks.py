@@ -86,6 +86,8 @@ AS_NOBODY = """
 import os, sys
 import optuna
 from runner import api, cli
+loaded = api.as_experiment(sys.argv[2])
+api.as_experiment = lambda *given: loaded
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
