@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
-from runner.errors import ExperimentError, RunnerError, TrackingUnreachable
+from runner.errors import ExperimentError, RunnerError, TrackingUnreachable, first_refusal
 
 # Ended on request (Ctrl-C, SIGTERM, `stop`); 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
@@ -20,7 +20,8 @@ USAGE = 2
 EPILOG = """\
 exit codes: 0 done; 1 unexpected; 2 wrong usage; 3 wrong experiment file; 4 data or weights;
 5 the study (locked, changed, stopped); 6 the trial failed; 7 no device; 8 not found;
-9 MLflow unreachable; 10 promotion refused; 130 interrupted (the same command continues)
+9 MLflow unreachable; 10 promotion refused; 11 the disk (full, read-only, no permission);
+130 interrupted (the same command continues)
 """
 
 
@@ -32,8 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         with _terminated_as_interrupted():
             return command(options)
     except RunnerError as error:
-        print(f"runner: {error}", file=sys.stderr)
-        return error.exit_code
+        return _told(error)
     except KeyboardInterrupt:
         print("runner: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -41,6 +41,21 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output has gone (`| head`); nothing is wrong.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        from runner.experiment import is_refusal, refused
+
+        if not is_refusal(error):
+            raise
+        return _told(refused(error))
+
+
+def _told(error: RunnerError) -> int:
+    """Say what went wrong; what the disk refused before that, first."""
+    first = first_refusal(error)
+    if first is not None and str(first) not in str(error):
+        print(f"runner: {first}", file=sys.stderr)
+    print(f"runner: {error}", file=sys.stderr)
+    return (first or error).exit_code
 
 
 @contextmanager

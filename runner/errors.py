@@ -19,7 +19,8 @@
     |-- NoSuchDevice                a device was asked for that this machine does not have
     |-- NotFound                    no such study, trial, run or model
     |-- TrackingUnreachable         the MLflow store or server cannot be reached
-    `-- PromotionRefused            the gate kept the current champion
+    |-- PromotionRefused            the gate kept the current champion
+    `-- DiskRefused                 the disk refused a write: full, read-only, no permission
 
 Each has the exit code the command line ends with; docs/commands.md lists them.
 """
@@ -166,3 +167,23 @@ class PromotionRefused(RunnerError):
     """The gate kept the current champion; the message says why."""
 
     exit_code = 10
+
+
+class DiskRefused(RunnerError):
+    """The disk refused a write, or a lock: it is full, read-only, or the permission is missing."""
+
+    exit_code = 11
+
+
+def first_refusal(error: BaseException) -> DiskRefused | None:
+    """The disk's first refusal among an error and what it came of; None if there is none.
+
+    A disk that fills up fails more than one thing, and only the first says why.
+    """
+    found: DiskRefused | None = None
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, DiskRefused):
+            found = each
+        each = each.__cause__ if each.__suppress_context__ else each.__context__
+    return found

@@ -11,6 +11,7 @@ import pytest
 from selenium import webdriver
 
 from runner.tracking import ui_server
+from tests.disks import Disk, small_disk
 from tests.postgresql import PostgresServer, postgres_server, programs
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
@@ -40,6 +41,13 @@ BROWSER_OPTIONS = (
 def _no_tracking_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("RUNNER_STORAGE", raising=False)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A small file system of its own, to be filled up or made read-only."""
+    with small_disk(tmp_path / "disk") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 
 from runner import cli
-from runner.errors import RunnerError
+from runner.errors import DiskRefused, RunnerError, TrackingUnreachable
+from runner.study import StudyRecord
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "timm", "mlflow", "optuna", "pandas", "numpy", "sklearn", "pydantic", "rich")
 
 
-def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    folder: Path, *arguments: str, home: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
     """A command as a user types it."""
+    home = home or folder / "store"
     return subprocess.run(
         [sys.executable, "-m", "runner", *arguments],
         cwd=folder,
-        env={**os.environ, "RUNNER_HOME": str(folder / "store"), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "RUNNER_HOME": str(home), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -45,9 +49,59 @@ def test_help_imports_nothing_heavy_and_lists_every_command():
 def test_every_error_has_an_exit_code_that_the_help_names():
     codes = {error.exit_code for error in all_errors()}
 
-    assert codes == {1, 3, 4, 5, 6, 7, 8, 9, 10}
+    assert codes == {1, 3, 4, 5, 6, 7, 8, 9, 10, 11}
     for code in codes:
         assert f" {code} " in cli.EPILOG.replace("\n", " ").replace(";", " ")
+
+
+@pytest.mark.parametrize("disk_says", ["full", "read-only"])
+def test_disk_that_refuses_ends_with_eleven_and_no_traceback(tmp_path, disk, disk_says):
+    folder = disk.path / "studies" / "wishes" / "1"
+    StudyRecord.open(folder, direction="maximize")
+    before = (folder / "journal.log").read_bytes()
+    disk.fill() if disk_says == "full" else disk.remount("ro")
+
+    answer = run(tmp_path, "studies", "archive", "wishes", home=disk.path)
+
+    assert answer.returncode == 11, answer.stderr
+    assert disk_says in answer.stderr
+    assert str(folder) in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert (folder / "journal.log").read_bytes() == before
+
+
+def test_error_of_the_system_that_nobody_has_met_names_its_file(monkeypatch, capsys):
+    def refuse(options):
+        raise PermissionError(13, "Permission denied", "/somewhere/secret")
+
+    monkeypatch.setattr(cli, "_status", refuse)
+    assert cli.run(["status", "cats"]) == 11
+    said = capsys.readouterr().err
+    assert said.startswith("runner: /somewhere/secret cannot be read or written: this user (uid ")
+
+
+def test_error_of_the_system_that_is_no_refusal_keeps_its_traceback(monkeypatch):
+    def fail(options):
+        raise FileNotFoundError(2, "No such file", "/somewhere")
+
+    monkeypatch.setattr(cli, "_status", fail)
+    with pytest.raises(FileNotFoundError):
+        cli.run(["status", "cats"])
+
+
+def test_what_the_disk_refused_is_said_before_what_came_of_it(monkeypatch, capsys):
+    def fail(options):
+        try:
+            raise DiskRefused("the journal cannot be written: the disk is full")
+        finally:
+            raise TrackingUnreachable("MLflow has not taken 3 record(s)")
+
+    monkeypatch.setattr(cli, "_status", fail)
+    assert cli.run(["status", "cats"]) == 11
+    assert capsys.readouterr().err.splitlines() == [
+        "runner: the journal cannot be written: the disk is full",
+        "runner: MLflow has not taken 3 record(s)",
+    ]
 
 
 def all_errors() -> list[type[RunnerError]]:

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.errors import DiskRefused as DiskRefused
 from runner.heartbeat import pulse
 
 POLL_S = 0.02  # a waiting process looks again after this long
 
 
-class DiskRefused(Exception):
-    """The disk refused a read, a write or a lock; the message is its reason."""
-
-
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turn errors of the operating system into `DiskRefused`."""
+    """Turn errors of the operating system into `DiskRefused`, whose message is their reason.
+
+    Who asks for a cache goes on without it; where the disk cannot be done without, see
+    `experiment.writing`.
+    """
     try:
         yield
     except OSError as err:

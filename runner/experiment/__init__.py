@@ -15,6 +15,17 @@ from runner.experiment.data_settings import (
     TableData,
     TorchvisionData,
 )
+from runner.experiment.disk import (
+    drop_unfinished,
+    free_bytes,
+    is_refusal,
+    refusals,
+    refused,
+    replacing,
+    require_writable,
+    write_whole,
+    writing,
+)
 from runner.experiment.durations import duration_s
 from runner.experiment.example_settings import (
     CleaningSettings,
@@ -101,11 +112,20 @@ __all__ = [
     "TorchvisionData",
     "TrackingSettings",
     "data_paths",
+    "drop_unfinished",
     "duration_s",
+    "free_bytes",
     "is_address",
     "is_free",
+    "is_refusal",
     "load_experiment",
     "model_paths",
     "parse_setting",
     "parse_size",
+    "refusals",
+    "refused",
+    "replacing",
+    "require_writable",
+    "write_whole",
+    "writing",
 ]

@@ -15,6 +15,7 @@ class Store:
     Layout:
         mlflow.db, artifacts/          MLflow's database and artifacts
         studies/<study>/               one study: journal, lock, inbox, logs, checkpoints
+        trained/<experiment>/          weights that `train` made, a folder each time
         cache/                         rebuildable, safe to delete
 
     Attributes:
@@ -31,6 +32,11 @@ class Store:
         """The store of this process, as an absolute path, with $RUNNER_STORAGE if that is set."""
         root = Path(os.environ.get(HOME_VARIABLE, "mlruns")).resolve()
         return cls(root, os.environ.get(STORAGE_VARIABLE) or None)
+
+    @classmethod
+    def of_study(cls, folder: Path) -> "Store":
+        """The store that a study's folder is in."""
+        return cls(folder.parents[2])
 
     @property
     def files(self) -> "Store":
@@ -51,6 +57,11 @@ class Store:
     def studies(self) -> Path:
         """Folder that holds one folder a study."""
         return self.root / "studies"
+
+    @property
+    def trained(self) -> Path:
+        """Folder that holds, for each experiment, what `train` made of it."""
+        return self.root / "trained"
 
     @property
     def cache(self) -> Path:

@@ -30,6 +30,7 @@ from runner.models.order import NoLayerOrder
 from runner.models.text.locations import TextFiles, text_files
 from runner.models.text.outputs import text_logits
 from runner.models.text.weights import load_text_weights
+from runner.models.weight_files import write_state, writing_weights
 from runner.models.weights import Weights, fingerprint, load_weights
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ __all__ = [
     "text_logits",
     "tokenizer_key",
     "trainable_state",
+    "write_state",
+    "writing_weights",
 ]
 
 

@@ -1,18 +1,22 @@
-"""Tensors out of a weights file; nothing in such a file can run code."""
+"""Tensors out of a weights file, and into one; nothing in such a file can run code."""
 
 import argparse
+import os
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from timm.models import clean_state_dict
 
 from runner.errors import WeightsUnavailable
+from runner.experiment import refusals, refused, replacing
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -41,6 +45,34 @@ def read_state(path: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str,
     if not state:
         raise WeightsUnavailable(f"weights file {path}: no tensors in it")
     return {name: _as_float32(tensor) for name, tensor in state.items()}
+
+
+def write_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors as safetensors, whole or not at all.
+
+    Raises:
+        DiskRefused: If the disk refuses; what was there before stays.
+    """
+    with replacing(path) as temporary, writing_weights(path):
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+@contextmanager
+def writing_weights(path: Path) -> Iterator[None]:
+    """As `refusals`, also for what safetensors says of the disk, which is no OSError.
+
+    Raises:
+        DiskRefused: If the disk is full, read-only, or not this user's to write.
+    """
+    try:
+        with refusals(path):
+            yield
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise refused(OSError(code, os.strerror(code)), path) from error
 
 
 def bundled_file(name: str) -> Path:

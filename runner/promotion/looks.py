@@ -4,23 +4,29 @@ A test split looked at often is a second validation split; the count says how of
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from runner.errors import RunnerError
 from runner.promotion.gate import Evaluation
-from runner.study import StudyRecord, TrialRecord
-from runner.tracking import TAG_KIND, TAG_PARENT, TAG_STUDY, Tracking
+from runner.study import TAG_MARK, StudyRecord, TrialRecord, under_way
+from runner.tracking import TAG_KIND, TAG_OUTCOME, TAG_PARENT, TAG_STUDY, RunStatus, Tracking
 
 KIND = "test_look"
 TAG_SPLIT = "runner.split"
 EVALUATION_ARTIFACT = "test_evaluation.json"
+# Of a reason that is a tag: MLflow shows the first line, and the terminal had all of it.
+_REASON_CHARACTERS = 500
 
 
-def begin_look(
+@contextmanager
+def looking(
     tracking: Tracking, record: StudyRecord, trial: TrialRecord, *, run_id: str, split: str
-) -> str:
-    """Record that a test split is about to be looked at; gives the look's run id.
+) -> Iterator[str]:
+    """Record that a test split is looked at in the block; gives the look's run id.
 
     Args:
         tracking: MLflow.
@@ -28,7 +34,28 @@ def begin_look(
         trial: The trial that is to be tested.
         run_id: The trial's run.
         split: Fingerprint of what is looked at.
+
+    Side effects: the look is made before the block, and counts whatever comes of it. Where the
+    block fails it is ended as failed; where this process dies, the next command ends it.
     """
+    with under_way(record.folder) as mark:
+        look = _begin(tracking, record, trial, run_id=run_id, split=split, mark=mark.name)
+        try:
+            yield look
+        except BaseException as error:
+            mark.is_left = not _does_fail(tracking, look, error)
+            raise
+
+
+def _begin(
+    tracking: Tracking,
+    record: StudyRecord,
+    trial: TrialRecord,
+    *,
+    run_id: str,
+    split: str,
+    mark: str,
+) -> str:
     with tracking.answering():
         client = tracking.client
         run = client.get_run(run_id)
@@ -38,10 +65,26 @@ def begin_look(
             TAG_STUDY: record.study_id,
             TAG_PARENT: run.data.tags.get(TAG_PARENT, ""),
             "runner.looked_at_trial": str(trial.number),
+            TAG_MARK: mark,
         }
         name = f"test of trial {trial.number}"
         look = client.create_run(run.info.experiment_id, tags=tags, run_name=name)
         return str(look.info.run_id)
+
+
+def _does_fail(tracking: Tracking, look: str, error: BaseException) -> bool:
+    """End a look that an error cut short; says whether MLflow took it."""
+    is_asked = not isinstance(error, Exception)
+    reason = (str(error) or type(error).__name__).splitlines()[0][:_REASON_CHARACTERS]
+    try:
+        with tracking.answering():
+            client = tracking.client
+            client.set_tag(look, TAG_OUTCOME, "interrupted" if is_asked else "failed")
+            client.set_tag(look, "runner.reason", reason)
+            client.set_terminated(look, RunStatus.KILLED if is_asked else RunStatus.FAILED)
+    except RunnerError:
+        return False
+    return True
 
 
 def end_look(

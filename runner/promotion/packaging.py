@@ -183,12 +183,20 @@ def save_model(path: Path, model: ServedModel, *, card: Any = None) -> None:
         path: The folder; must not exist.
         model: What it is.
         card: The MLflow `Model` that names its run; a fresh one by default.
+    Raises:
+        DiskRefused: If there is no room for it.
     """
     import mlflow.pyfunc
 
+    from runner.models import writing_weights
+
     # "Validating input example ...": news for nobody.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, _without_progress_bars():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _without_progress_bars(),
+        writing_weights(path),
+    ):
         code = Path(folder, model.code[-1].name)
         code.write_text(joined(model.code), "utf-8")
         artifacts = model.write(Path(folder))

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from runner.errors import NotFound
-from runner.experiment import CUSTOM, Store
+from runner.experiment import CUSTOM, Store, refusals
 from runner.promotion.asking import answers_of
 from runner.promotion.custom import is_mlflow_model
 from runner.promotion.fine_tuned import require_same_data
@@ -48,19 +49,22 @@ def predict(
         NotFound: If there is no such model, study or trial.
         PromotionRefused: If the data or base weights of the trial asked for have changed.
     """
-    if trial is None:
-        loaded = _load_registered(connect(uri, store), model)
-    else:
-        loaded = _load_trial(store, uri, model, trial, say)
-    return answers_of(loaded, inputs, name=model)
+    # Until the answers are there: a model may read its files as it is asked.
+    with TemporaryDirectory(prefix="runner-predict-") as scratch:
+        if trial is None:
+            loaded = _load_registered(connect(uri, store, is_written=False), model, Path(scratch))
+        else:
+            loaded = _load_trial(store, uri, model, trial, scratch=Path(scratch), say=say)
+        return answers_of(loaded, inputs, name=model)
 
 
-def _load_registered(tracking: Tracking, model: str) -> Any:
+def _load_registered(tracking: Tracking, model: str, scratch: Path) -> Any:
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 
     try:
-        return mlflow.pyfunc.load_model(_download(tracking, model))
+        with refusals():
+            return mlflow.pyfunc.load_model(_download(tracking, model, scratch))
     except MlflowException as error:
         raise NotFound(
             f"no model {model!r} at {tracking.shown_uri}: {error.message}. Promote a trial first "
@@ -68,13 +72,11 @@ def _load_registered(tracking: Tracking, model: str) -> Any:
         ) from error
 
 
-def _download(tracking: Tracking, model: str) -> str:
+def _download(tracking: Tracking, model: str, scratch: Path) -> str:
     """The model's folder on this machine.
 
     MLflow itself would look `models:/` up in its global store, which is not ours to set.
     """
-    from mlflow.artifacts import download_artifacts
-
     client = tracking.client
     scheme, _, rest = model.rpartition(":/")
     if scheme == "runs":
@@ -84,7 +86,7 @@ def _download(tracking: Tracking, model: str) -> str:
         if not logged:
             raise NotFound(f"the run {run_id} has no model; promote its trial, or use --trial N")
         source = client.get_logged_model(logged[-1].model_id).artifact_location
-        return str(download_artifacts(artifact_uri=source, tracking_uri=tracking.uri))
+        return _fetched(source, tracking, scratch)
     name, at, alias = rest.partition("@")
     name, slash, number = name.partition("/")
     if slash:
@@ -95,20 +97,31 @@ def _download(tracking: Tracking, model: str) -> str:
     source = str(version.source)
     if source.startswith("models:/"):
         source = client.get_logged_model(source.removeprefix("models:/")).artifact_location
-    return str(download_artifacts(artifact_uri=source, tracking_uri=tracking.uri))
+    return _fetched(source, tracking, scratch)
 
 
-def _load_trial(store: Store, uri: str | None, study: str, trial: int, say: Say) -> Any:
+def _fetched(source: str, tracking: Tracking, scratch: Path) -> str:
+    """Artifacts as a folder: where they lie, if that is on this machine, or a copy."""
+    from mlflow.artifacts import download_artifacts
+
+    is_here = urlsplit(source).scheme in ("", "file")
+    target = None if is_here else str(scratch)
+    return str(download_artifacts(artifact_uri=source, dst_path=target, tracking_uri=tracking.uri))
+
+
+def _load_trial(
+    store: Store, uri: str | None, study: str, trial: int, *, scratch: Path, say: Say
+) -> Any:
     import mlflow.pyfunc
 
     record = read_study(store, study)
     tracking = connect(uri or record.attributes["experiment"]["tracking"]["uri"], store)
     if record.attributes["experiment"]["task"] == CUSTOM:
         return _load_saved(record, trial)
-    candidate = get_candidate(store, tracking, record, trial, say=say)
+    candidate = get_candidate(store, tracking, record, trial, scratch=scratch, say=say)
     bench = Bench(candidate.experiment, store)
     require_same_data(candidate, bench, or_else="classes and scale of the answers may be others")
-    folder = Path(mkdtemp("-model")) / "model"
+    folder = scratch / "model"
     save_model(folder, served_model_of(candidate, bench))
     return mlflow.pyfunc.load_model(str(folder))
 

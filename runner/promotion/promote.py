@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from runner.errors import NotFound, PromotionRefused
 from runner.experiment import Experiment, Store
@@ -17,7 +19,7 @@ from runner.promotion.gate import (
     require_other_trial,
     require_same_split,
 )
-from runner.promotion.looks import TAG_SPLIT, begin_look, count_looks, end_look, read_look
+from runner.promotion.looks import TAG_SPLIT, count_looks, end_look, looking, read_look
 from runner.promotion.own import own
 from runner.promotion.packaging import register_model
 from runner.promotion.subject import Subject
@@ -90,6 +92,7 @@ def promote(
         PromotionRefused: If the champion is better, or comparing would be unfair.
         NotFound: If there is no such study or trial.
         DataError: If the study has no test part, or its data changed.
+        DiskRefused: If there is no room for what is registered, or on its way there.
     Side effects: The look at the test split is recorded before it happens, whatever comes of it.
     """
     record = read_study(store, study)
@@ -98,21 +101,24 @@ def promote(
         raise NotFound(f"the study {study!r} has no trial yet")
     resolved = record.attributes["experiment"]
     tracking = connect(resolved["tracking"]["uri"], store)
-    subject = _subject(store, tracking, record, trial, form, say)
-    champion = _champion_of(tracking, registered, alias) if is_compared else None
-    if champion is not None:
-        require_other_trial(subject.run_id, champion)
-        require_same_split(subject.split, champion)
-        experiment = Experiment.from_resolved(resolved)
-        require_comparable(experiment.metric, experiment.form.labels, champion)
-    look = begin_look(tracking, record, subject.trial, run_id=subject.run_id, split=subject.split)
-    evaluation, report = subject.evaluate()
-    end_look(tracking, look, evaluation, report)
-    interval = quality_interval(evaluation) if evaluation.quality else None
-    looks = count_looks(tracking, subject.split)
-    _say_result(subject, evaluation, interval, looks, say)
-    comparison = require_no_worse(evaluation, champion) if champion is not None else ""
-    version = _register(tracking, subject, registered, alias, look, evaluation)
+    with TemporaryDirectory(prefix="runner-promote-") as folder:
+        subject = _subject(store, tracking, record, trial, form, scratch=Path(folder), say=say)
+        champion = _champion_of(tracking, registered, alias) if is_compared else None
+        if champion is not None:
+            require_other_trial(subject.run_id, champion)
+            require_same_split(subject.split, champion)
+            experiment = Experiment.from_resolved(resolved)
+            require_comparable(experiment.metric, experiment.form.labels, champion)
+        with looking(
+            tracking, record, subject.trial, run_id=subject.run_id, split=subject.split
+        ) as look:
+            evaluation, report = subject.evaluate()
+            end_look(tracking, look, evaluation, report)
+        interval = quality_interval(evaluation) if evaluation.quality else None
+        looks = count_looks(tracking, subject.split)
+        _say_result(subject, evaluation, interval, looks, say)
+        comparison = require_no_worse(evaluation, champion) if champion is not None else ""
+        version = _register(tracking, subject, registered, alias, look, evaluation)
     return Promotion(
         registered,
         version,
@@ -138,6 +144,8 @@ def _subject(
     record: StudyRecord,
     number: int | None,
     form: Form,
+    *,
+    scratch: Path,
     say: Say,
 ) -> Subject:
     experiment = Experiment.from_resolved(record.attributes["experiment"])
@@ -145,7 +153,7 @@ def _subject(
         chosen = choose_trial(record, number)
         run_id = run_of(tracking, record, chosen.number)
         return own(experiment, record, chosen, run_id, form)
-    candidate = get_candidate(store, tracking, record, number, say=say)
+    candidate = get_candidate(store, tracking, record, number, scratch=scratch, say=say)
     return fine_tuned(store, candidate, form)
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 
-from runner.errors import NotFound, TrialFailed
+from runner.errors import DiskRefused, NotFound, TrialFailed
 from runner.experiment import Experiment, Store
 from runner.study import WEIGHTS, StudyRecord, TrialRecord, choose_trial, trial_folder
 from runner.tracking import Tracking, read_trials
@@ -36,20 +35,36 @@ class Candidate:
 
 
 def get_candidate(
-    store: Store, tracking: Tracking, record: StudyRecord, number: int | None, *, say: Say
+    store: Store,
+    tracking: Tracking,
+    record: StudyRecord,
+    number: int | None,
+    *,
+    scratch: Path,
+    say: Say,
 ) -> Candidate:
     """A trial with its weights, trained again if they were not kept.
 
+    Args:
+        store: The folder of local results.
+        tracking: MLflow, which may have the weights.
+        record: The study.
+        number: The trial; None for the best.
+        scratch: Folder for weights that do not lie beside the trial; the caller removes it.
+        say: Takes lines of news.
     Raises:
         NotFound: If there is no such trial, or it never finished an epoch.
-        TrialFailed: If training again does not give the value the study has.
+        TrialFailed: If it cannot be trained again.
+        DiskRefused: If there is no room for its weights.
     """
     trial = choose_trial(record, number)
     experiment = Experiment.from_resolved(record.attributes["experiment"])
     run_id = run_of(tracking, record, trial.number)
     weights = trial_folder(record.folder, trial.number) / WEIGHTS
     if not weights.exists():
-        weights = _from_mlflow(tracking, run_id) or _make_again(store, experiment, trial, say=say)
+        weights = _from_mlflow(tracking, run_id, scratch) or _make_again(
+            store, experiment, trial, scratch=scratch, say=say
+        )
     return Candidate(experiment, record, trial, run_id, weights)
 
 
@@ -67,24 +82,39 @@ def run_of(tracking: Tracking, record: StudyRecord, number: int) -> str:
     )
 
 
-def _from_mlflow(tracking: Tracking, run_id: str) -> Path | None:
+def _from_mlflow(tracking: Tracking, run_id: str, scratch: Path) -> Path | None:
     try:
-        return tracking.download_artifact(run_id, WEIGHTS_ARTIFACT, Path(mkdtemp("-weights")))
+        return tracking.download_artifact(run_id, WEIGHTS_ARTIFACT, scratch / "kept")
     except NotFound:
         return None
 
 
-def _make_again(store: Store, experiment: Experiment, trial: TrialRecord, *, say: Say) -> Path:
+def _make_again(
+    store: Store, experiment: Experiment, trial: TrialRecord, *, scratch: Path, say: Say
+) -> Path:
     """Train a trial again; the same seed, device and thread count give the same weights."""
     if trial.outcome is not Outcome.COMPLETE:
         raise NotFound(
             f"trial {trial.number} ended as {trial.state}, so it has no weights; choose a "
             "complete one (see the leaderboard)"
         )
+    if trial.segment is not None and trial.segment.parent is not None:
+        raise NotFound(
+            f"the weights of trial {trial.number} were not kept, and it cannot be trained again: "
+            f"it went on from the state of trial {trial.segment.parent}, which is gone; choose "
+            "another one"
+        )
     about = f" (about {trial.notes['train_s']:.0f} s)" if "train_s" in trial.notes else ""
     say(f"the weights of trial {trial.number} were not kept: training it again{about}")
-    folder = Path(mkdtemp("-trial"))
-    spec = TrialSpec(Attempt(trial.number, 0), dict(trial.params), trial.seed, str(folder))
+    folder = scratch / "again"
+    folder.mkdir()
+    spec = TrialSpec(
+        Attempt(trial.number, 0),
+        dict(trial.params),
+        trial.seed,
+        str(folder),
+        segment=trial.segment,
+    )
     lease = Lease(0, (str(trial.notes["device"]),), int(trial.notes["threads"]))
     ending = run_alone(
         objective_for(experiment, store),
@@ -96,6 +126,8 @@ def _make_again(store: Store, experiment: Experiment, trial: TrialRecord, *, say
         raise TrialFailed(
             f"training trial {trial.number} again: {ending.outcome}: {ending.reason}"
         )
+    if not ending.has_weights:
+        raise DiskRefused(f"trial {trial.number}, trained again: {ending.notes['weights']}")
     if ending.value != trial.value:
         say(f"this time its value is {ending.value}, in the study it is {trial.value}")
     return folder / WEIGHTS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runner.errors import TrackingUnreachable
-from runner.experiment import Experiment, Store
+from runner.experiment import Experiment, Store, write_whole, writing
 from runner.report.export import leaderboard_csv, leaderboard_records
 from runner.report.html import study_html
 from runner.report.leaderboard import Leaderboard
@@ -27,18 +27,29 @@ def show_leaderboard(
         form: "table", "csv" or "json"; the last two have the ids of the MLflow runs, empty where
             MLflow does not answer.
         limit: Print only the first rows.
-        page: File for the HTML page.
+        page: File for the HTML page; written whole or not at all.
+    Raises:
+        DiskRefused: If the page cannot be written.
     """
     has_runs = form in ("csv", "json") or page is not None
     board = board_of(record, _run_ids(record) if has_runs else {})
     if page is not None:
-        page.write_text(study_html(page_of(record), board), encoding="utf-8")
+        _write_page(page, study_html(page_of(record), board))
     if form == "json":
         print(json.dumps(leaderboard_records(board)[:limit], indent=1))
     elif form == "csv":
         print(leaderboard_csv(board), end="")
     else:
         _print_table(board, limit)
+
+
+def _write_page(page: Path, html: str) -> None:
+    if page.is_symlink() or (page.exists() and not page.is_file()):
+        # A pipe, /dev/stdout, or a link: what is there is not to be replaced by a file.
+        with writing(page):
+            page.write_text(html, encoding="utf-8")
+    else:
+        write_whole(page, html)
 
 
 def _run_ids(record: StudyRecord) -> Mapping[int, str]:
@@ -51,7 +62,7 @@ def _run_ids(record: StudyRecord) -> Mapping[int, str]:
         return {}
     experiment = Experiment.from_resolved(resolved)
     try:
-        tracking = connect(experiment.tracking.uri, Store.default())
+        tracking = connect(experiment.tracking.uri, Store.default(), is_written=False)
         name = experiment.tracking.experiment or experiment.name
         runs = read_trials(tracking, record.study_id, experiment=name)
     except TrackingUnreachable as error:

@@ -8,11 +8,12 @@ from runner.study.feed import StudyFeed
 from runner.study.ground import longest_trial
 from runner.study.inbox import post
 from runner.study.listener import Listener, Silent
-from runner.study.logbook import EVALUATION, WEIGHTS
+from runner.study.logbook import EVALUATION, WEIGHTS, read_evaluation
 from runner.study.options import BackendName, Options
 from runner.study.parent_run import Late, catching_up
 from runner.study.planning import plan, plan_lines, validate
 from runner.study.population import lineage
+from runner.study.preflight import preflight, room_for_weights
 from runner.study.reading import (
     StudySummary,
     choose_trial,
@@ -33,11 +34,14 @@ from runner.study.storage import (
     trial_folder,
     trial_log,
 )
+from runner.study.sweeping import sweep
 from runner.study.trial_record import TrialRecord
+from runner.study.underway import TAG_MARK, under_way
 
 __all__ = [
     "ARCHIVED",
     "EVALUATION",
+    "TAG_MARK",
     "WEIGHTS",
     "BackendName",
     "Late",
@@ -65,14 +69,19 @@ __all__ = [
     "plan",
     "plan_lines",
     "post",
+    "preflight",
+    "read_evaluation",
     "read_study",
     "require_here",
+    "room_for_weights",
     "space_of",
     "stop",
     "study_for_optuna",
     "study_lock",
+    "sweep",
     "train",
     "trial_folder",
     "trial_log",
+    "under_way",
     "validate",
 ]

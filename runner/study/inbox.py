@@ -4,12 +4,17 @@ Of a study in a folder they are files there; a database has a table of them.
 """
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from runner.experiment import write_whole
+
+logger = logging.getLogger(__name__)
 
 INBOX = "inbox"
 
@@ -47,22 +52,33 @@ def post(folder: Path, kind: str, content: Mapping[str, Any]) -> str:
     Args:
         folder: The study's.
         kind: "stop-trial" ({"number"}), "stop-study" ({}) or "enqueue" ({"params"}).
+    Raises:
+        DiskRefused: If it cannot be written.
     """
-    inbox = folder / INBOX
-    inbox.mkdir(parents=True, exist_ok=True)
     wish_id, text = written(kind, content)
-    temporary = inbox / f".{wish_id}.tmp"
-    temporary.write_text(text)
-    temporary.replace(inbox / f"{wish_id}.json")
+    write_whole(folder / INBOX / f"{wish_id}.json", text)
     return wish_id
 
 
 def pending(folder: Path) -> list[Wish]:
-    """The wishes in an inbox, oldest first. They stay there until `settled`."""
+    """The wishes in an inbox, oldest first. They stay there until `settled`.
+
+    One that a power cut has left half written is removed: nobody can say what it was.
+    """
     inbox = folder / INBOX
     if not inbox.is_dir():
         return []
-    return [parsed(path.stem, path.read_text()) for path in sorted(inbox.glob("*.json"))]
+    found = (_wish_in(path) for path in sorted(inbox.glob("*.json")))
+    return [wish for wish in found if wish is not None]
+
+
+def _wish_in(path: Path) -> Wish | None:
+    try:
+        return parsed(path.stem, path.read_text())
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("the wish %s is damaged and removed: %s", path, error)
+        path.unlink(missing_ok=True)
+        return None
 
 
 def settled(folder: Path, wish: Wish) -> None:

@@ -8,6 +8,7 @@ process; what has been synced survives that of the machine.
 Its lines are kept in a file (`JournalFile`) or in a table (`postgres.JournalTable`).
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from typing import Any, Protocol
 
 from optuna.storages.journal import BaseJournalBackend
 
-from runner.errors import SearchStopped, StudyError
+from runner.errors import StudyError
+from runner.experiment import writing
 
 # What stands for the writer in every line; Optuna would write a long random name.
 WRITER = "driver"
@@ -34,7 +36,8 @@ class Lines(Protocol):
         """Append lines as one write.
 
         Raises:
-            SearchStopped: If they cannot be written.
+            DiskRefused: If the disk does not take them.
+            SearchStopped: If the database does not.
         """
         ...
 
@@ -42,7 +45,8 @@ class Lines(Protocol):
         """Have everything written so far survive the machine's death.
 
         Raises:
-            SearchStopped: If that cannot be had.
+            DiskRefused: If that cannot be had of the disk.
+            SearchStopped: If it cannot be had of the database.
         """
         ...
 
@@ -60,10 +64,15 @@ class StudyJournal(BaseJournalBackend):
         self._batch: list[bytes] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """What was appended since the last call; the whole journal at the first."""
+        """What was appended since the last call; the whole journal at the first.
+
+        Raises:
+            StudyError: If a line is damaged that is not the last.
+        """
         if self._unread is None:
             self._unread = []
-            yield from map(json.loads, self._lines.read())
+            for number, line in enumerate(self._lines.read(), 1):
+                yield _parsed(line, number)
             return
         unread, self._unread = self._unread, []
         for line, worker in unread:
@@ -74,7 +83,7 @@ class StudyJournal(BaseJournalBackend):
         """Write operations, or keep them for the end of the batch.
 
         Raises:
-            SearchStopped: If they cannot be written.
+            DiskRefused, SearchStopped: See `Lines.write`.
         """
         lines = [_line(log) for log in logs]
         if self._unread is not None:
@@ -89,7 +98,7 @@ class StudyJournal(BaseJournalBackend):
         """Everything appended within is one write, at the end; within another, part of that.
 
         Raises:
-            SearchStopped: If it cannot be written.
+            DiskRefused, SearchStopped: See `Lines.write`.
         """
         if self._batch is not None:
             yield
@@ -106,7 +115,7 @@ class StudyJournal(BaseJournalBackend):
         """Have everything written so far survive the machine's death.
 
         Raises:
-            SearchStopped: If that cannot be had.
+            DiskRefused, SearchStopped: See `Lines.sync`.
         """
         self._lines.sync()
 
@@ -119,7 +128,8 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.touch()
+        with writing(path):
+            path.touch()
         self._size = path.stat().st_size
         self._is_synced = True
 
@@ -131,14 +141,10 @@ class JournalFile:
     def write(self, lines: Sequence[bytes]) -> None:
         """See `Lines`."""
         content = b"".join(line + b"\n" for line in lines)
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                written = file.write(content)
-                if written != len(content):
-                    file.truncate(self._size)
-                    raise OSError(f"only {written} of {len(content)} bytes could be written")
-        except OSError as error:
-            raise self._broken(error) from error
+        with writing(self._path), self._path.open("ab", buffering=0) as file:
+            if file.write(content) != len(content):
+                file.truncate(self._size)
+                raise OSError(errno.ENOSPC, "only a part could be written")
         self._size += len(content)
         self._is_synced = False
 
@@ -146,18 +152,9 @@ class JournalFile:
         """See `Lines`."""
         if self._is_synced:
             return
-        try:
-            with self._path.open("ab") as file:
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise self._broken(error) from error
+        with writing(self._path), self._path.open("ab") as file:
+            os.fsync(file.fileno())
         self._is_synced = True
-
-    def _broken(self, error: OSError) -> SearchStopped:
-        return SearchStopped(
-            f"the study's journal {self._path} cannot be written: {error}. Nothing that was told "
-            "before is lost; make room and search again"
-        )
 
 
 class Snapshot:
@@ -185,6 +182,17 @@ class Snapshot:
 
     def sync(self) -> None:
         """See `Lines`."""
+
+
+def _parsed(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise StudyError(
+            f"line {number} of the study's journal is damaged: {error}. The disk has lost what "
+            "was written to it; put the journal back from a copy, or cut it off before that line"
+        ) from error
+    return parsed
 
 
 def _is_record(line: bytes) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.experiment import Experiment
+from runner.experiment import Experiment, write_whole
 from runner.study.environment import provenance_tags
 from runner.study.mlflow_mapping import (
     ending_artifacts,
@@ -22,6 +22,7 @@ from runner.study.record import StudyRecord, best_trials
 from runner.study.run_ids import RunIds
 from runner.study.storage import trial_folder
 from runner.study.trial_record import TrialRecord
+from runner.study.underway import end_dead
 from runner.tracking import RunStatus, StudyRun, Trouble
 from runner.trial import ARTIFACTS, MODEL, Ending, Outcome, Report
 
@@ -91,13 +92,13 @@ class Logbook:
         """Write a trial's evaluation and history beside it, before its end is told.
 
         A driver killed before MLflow had them finds them there (`catch_up`).
+
+        Raises:
+            DiskRefused: If they cannot be written; the trial's end is then not told, and the same
+                command runs it again.
         """
         evaluation = {**(ending.evaluation or {}), "history": history_of(reports)}
-        target = trial_folder(folder, number) / EVALUATION
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(".tmp")
-        temporary.write_text(json.dumps(evaluation))
-        temporary.replace(target)
+        write_whole(trial_folder(folder, number) / EVALUATION, json.dumps(evaluation))
         return evaluation
 
     def end(self, folder: Path, trial: TrialRecord, evaluation: Mapping[str, Any]) -> None:
@@ -136,8 +137,7 @@ class Logbook:
             is_unknown = trial.outcome is None or (status is None and trial.is_waiting)
             if is_unknown or is_told(trial, status, tags):
                 continue
-            path = trial_folder(record.folder, trial.number) / EVALUATION
-            evaluation = json.loads(path.read_text()) if path.exists() else {}
+            evaluation = read_evaluation(record.folder, trial.number) or {}
             if status is not RunStatus.RUNNING:
                 self.begin(trial)
             for row in evaluation.get("history", []):
@@ -171,11 +171,34 @@ def open_logbook(experiment: Experiment, record: StudyRecord, study_run: StudyRu
         keep_weights=experiment.tracking.keep_weights,
     )
     record.settle()
+    end_dead(record.folder, uri=experiment.tracking.uri)
     run_ids = RunIds(record.folder)
     run_ids.begin(study_run.run_ids)
     study_run.on_run(run_ids.add)
     logbook.catch_up(record)
     return logbook
+
+
+def read_evaluation(folder: Path, number: int) -> dict[str, Any] | None:
+    """What a trial's attempt left as its evaluation; None where there is none, or a damaged one.
+
+    It is not synced as it is written: after a power cut the file may be empty, or zeros.
+
+    Args:
+        folder: The study's.
+        number: The trial.
+    """
+    path = trial_folder(folder, number) / EVALUATION
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("it is no evaluation")
+    except ValueError as error:
+        logger.warning("%s is damaged (%s): trial %d goes without it", path, error, number)
+        return None
+    return found
 
 
 def _drop_weights(folder: Path) -> None:

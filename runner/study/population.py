@@ -26,6 +26,8 @@ from runner.experiment import (
     IntParameter,
     Parameter,
     Space,
+    replacing,
+    writing,
 )
 from runner.study.sampling import Proposal, Sampling
 from runner.study.storage import trial_folder
@@ -184,22 +186,26 @@ def _changed(parameter: Parameter, value: Any, generator: random.Random) -> Any:
 
 
 def hand_down(folder: Path, trial: TrialRecord) -> None:
-    """Lay the state that a trial goes on from into its folder; done twice, it changes nothing."""
+    """Lay the state that a trial goes on from into its folder; done twice, it changes nothing.
+
+    Raises:
+        DiskRefused: If the disk refuses.
+    """
     if trial.segment is None or trial.segment.parent is None:
         return
     state = trial_folder(folder, trial.segment.parent) / CHECKPOINT
     target = trial_folder(folder, trial.number) / INHERITED
     if target.exists() or not state.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(state, temporary)
-    except OSError:
-        # A file system without links.
-        shutil.copyfile(state, temporary)
-    temporary.replace(target)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(state, temporary)
+        except OSError:
+            # A file system without links.
+            shutil.copyfile(state, temporary)
 
 
 def forget(folder: Path, trials: Sequence[TrialRecord], *, is_over: bool) -> None:

@@ -154,7 +154,10 @@ def replay(content: bytes) -> Replayed:
             logs = _logs(whole)
         except ValueError:
             # A power cut can leave a last line that is none; the next driver cuts it off.
-            logs = _logs(whole[: whole.rfind(b"\n")])
+            try:
+                logs = _logs(whole[: whole.rfind(b"\n")])
+            except ValueError as error:
+                raise UnknownOperation(f"the journal is damaged: {error}") from error
         for log in logs:
             study.apply(log)
     return study

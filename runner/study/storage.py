@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from runner.errors import NotFound, StudyLocked
+from runner.experiment import writing
+from runner.study.underway import has_dead
 
 if TYPE_CHECKING:
     import optuna
@@ -83,9 +85,11 @@ def study_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         StudyLocked: If another process holds it; the message says which.
+        DiskRefused: If its folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock: IO[str] = (folder / LOCK).open("a+")
+    with writing(folder / LOCK):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock: IO[str] = (folder / LOCK).open("a+")
     if not _has_taken(lock, within_s=LOOKED_AT_S):
         lock.seek(0)
         holder = lock.read().strip() or "another process"
@@ -96,12 +100,14 @@ def study_lock(folder: Path) -> Iterator[None]:
             f"`python -m runner stop {folder.parent.name}`"
         )
     try:
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
+        with writing(folder / LOCK):
+            os.ftruncate(lock.fileno(), 0)
+            # Not through the file's buffer: what a full disk refuses would be in there at its end.
+            os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
         # Left standing by a kill or an error, it tells the next command to look after the study.
-        lock.truncate(0)
+        with writing(folder / LOCK):
+            os.ftruncate(lock.fileno(), 0)
     finally:
         lock.close()
 
@@ -134,9 +140,14 @@ def is_locked(folder: Path) -> bool:
 
 
 def is_left_behind(folder: Path) -> bool:
-    """Whether the study's last driver died, or ended with an error, and nobody came after."""
+    """Whether a driver of the study died, or ended with an error, and nobody came after.
+
+    Or a command that had a run of its own in MLflow, such as `promote`.
+    """
+    if is_locked(folder):
+        return False
     path = folder / LOCK
-    return path.exists() and path.stat().st_size > 0 and not is_locked(folder)
+    return (path.exists() and path.stat().st_size > 0) or has_dead(folder)
 
 
 def open_storage(backend: "BaseJournalBackend") -> "optuna.storages.JournalStorage":
@@ -162,9 +173,12 @@ def repair_tail(path: Path) -> int:
 
     A kill in the middle of an append leaves half a line; a power cut can leave a line of zero
     bytes. Optuna opens such a file and then fails on the next write.
+
+    Raises:
+        DiskRefused: If the journal cannot be written.
     """
     size = path.stat().st_size
-    with path.open("rb+") as file:
+    with writing(path), path.open("rb+") as file:
         good = size
         while good > 0:
             start = _line_start(file, good)

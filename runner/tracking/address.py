@@ -1,15 +1,18 @@
 """Tracking addresses: which one is meant, where its artifacts go, and whether anything answers."""
 
+import errno
 import os
 import re
 import socket
 import sqlite3
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from runner.errors import TrackingUnreachable
+from runner.errors import DiskRefused, TrackingUnreachable
+from runner.experiment import refused, require_writable
 
 if TYPE_CHECKING:
     from runner.experiment import Store
@@ -69,17 +72,20 @@ def unreachable(uri: str, why: str) -> TrackingUnreachable:
     )
 
 
-def knock(uri: str) -> None:
+def knock(uri: str, *, is_written: bool = True) -> None:
     """Find out within seconds whether anything answers at an address.
 
     MLflow's own clients retry a dead server for minutes and a dead database for almost an hour.
 
+    Args:
+        uri: The address.
+        is_written: Whether an SQLite file must be one that can be written.
     Raises:
         TrackingUnreachable: If the file cannot be opened, or nothing listens there.
     """
     database = sqlite_file(uri)
     if database is not None:
-        _open_sqlite(uri, database)
+        _open_sqlite(uri, database, is_written=is_written)
         return
     kind = kind_of(uri)
     if kind not in DEFAULT_PORTS or _goes_through_proxy(uri):
@@ -89,16 +95,34 @@ def knock(uri: str) -> None:
         _log_in(uri)
 
 
-def _open_sqlite(uri: str, database: Path) -> None:
+def _open_sqlite(uri: str, database: Path, *, is_written: bool) -> None:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(database, timeout=KNOCK_TIMEOUT_S)
-        try:
+        if is_written:
+            _require_writable(database)
+        with closing(sqlite3.connect(database, timeout=KNOCK_TIMEOUT_S)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
-        finally:
-            connection.close()
+    except DiskRefused as err:
+        raise unreachable(uri, str(err)) from err
     except (OSError, sqlite3.Error) as err:
         raise unreachable(uri, f"{database}: {err}") from err
+
+
+def _require_writable(database: Path) -> None:
+    """Find out that a database file, if there is one, and what lies beside it can be written.
+
+    SQLite itself does not say: of a file that it may only read it begins any transaction, and
+    refuses the first write in it. The file is not opened here, because closing it would give back
+    the locks that this process has on it.
+
+    Raises:
+        DiskRefused: If they cannot.
+    """
+    # SQLite's own journal and the artifacts.
+    require_writable(database.parent)
+    is_mine = os.access in os.supports_effective_ids
+    if database.exists() and not os.access(database, os.W_OK, effective_ids=is_mine):
+        raise refused(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), database)
 
 
 def _goes_through_proxy(uri: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import NotFound
+from runner.experiment import refusals
 from runner.tracking.address import (
     artifact_location,
     knock,
@@ -54,13 +55,15 @@ class Tracking:
 
         Raises:
             NotFound: If MLflow answers that a run, model or artifact does not exist.
+            DiskRefused: If a disk of this machine is full, read-only or forbidden.
             TrackingUnreachable: For every other failure.
         """
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            yield
+            with refusals():
+                yield
         except (MlflowException, SQLAlchemyError, OSError) as err:
             if getattr(err, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
                 raise NotFound(f"MLflow at {self.shown_uri}: {err}") from err
@@ -173,7 +176,7 @@ class Tracking:
         return sorted(points, key=lambda point: (point.step, point.timestamp_ms))
 
 
-def connect(uri: str | None, store: "Store") -> Tracking:
+def connect(uri: str | None, store: "Store", *, is_written: bool = True) -> Tracking:
     """MLflow at the address that is meant, found to answer within seconds.
 
     The first call imports MLflow and, on a new local store, creates its schema: some seconds,
@@ -182,9 +185,10 @@ def connect(uri: str | None, store: "Store") -> Tracking:
     Args:
         uri: Setting from the experiment; None means $MLFLOW_TRACKING_URI, else the local store.
         store: The folder of local results.
+        is_written: Whether it must be possible to write to it.
     Raises:
         TrackingUnreachable: If nothing usable is there; says what to do.
     """
     meant = resolve_uri(uri, store)
-    knock(meant)
+    knock(meant, is_written=is_written)
     return Tracking(meant, open_client(meant), artifact_location(meant, store))

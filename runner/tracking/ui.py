@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import TrackingUnreachable
 from runner.tracking.address import artifact_location, kind_of, knock, resolve_uri, without_secrets
+from runner.tracking.attended import attended
 from runner.tracking.first_use import ensure_schema, set_environment
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class UiServer:
 
     Attributes:
         address: Where a browser or an MLflow client finds it.
-        process: The child; the leader of its own process group.
+        process: The child; the leader of its own process group, which ends with this process.
         log: What it prints.
     """
 
@@ -109,7 +110,7 @@ def ui_server(
     address = f"http://{LOOPBACK if host == '0.0.0.0' else host}:{number}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            _command(artifacts, host, number),
+            attended(_command(artifacts, host, number)),
             env=_environment(uri),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from runner import data, models, reuse
@@ -219,14 +218,14 @@ class Bench:
             spec: The trial, whose folder has what it kept.
             target: The file.
             is_half: In 16-bit floats; whole numbers stay as they are.
+        Raises:
+            DiskRefused: If the disk refuses; the weights stay in the trial's folder.
         """
         state = load_weights_file(Path(spec.folder) / WEIGHTS)
         whole = self.build_kept(recipe, spec.seed, state).state_dict()
         if is_half:
             whole = {n: t.half() if t.is_floating_point() else t for n, t in whole.items()}
-        temporary = target.with_suffix(".tmp")
-        save_file({name: tensor.contiguous() for name, tensor in whole.items()}, temporary)
-        temporary.replace(target)
+        models.write_state(target, whole)
 
     def _part(self, indices: tuple[int, ...]) -> Part:
         examples = [self.source.examples[index] for index in indices]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runner.errors import (
     DataError,
+    DiskRefused,
     ExperimentError,
     LossNotFinite,
     NoSuchDevice,
@@ -109,7 +110,7 @@ def ending_of(error: Exception) -> Ending:
     """The ending of a trial that raised."""
     raised = _of_the_user(error)
     text = str(raised) or type(raised).__name__
-    is_plain = isinstance(raised, DataError | TrialOutOfMemory | TrialLost)
+    is_plain = isinstance(raised, DataError | DiskRefused | TrialOutOfMemory | TrialLost)
     prefix = "" if is_plain else f"{type(raised).__name__}: "
     return Ending(
         _outcome_of(error),
@@ -147,7 +148,9 @@ def _fault_of(error: Exception) -> Fault:
 
 
 def _reach_of(error: Exception) -> Reach:
-    is_of_the_disk = isinstance(error, OSError) and error.errno in _DISK_TROUBLE
+    is_of_the_disk = isinstance(error, DiskRefused) or (
+        isinstance(error, OSError) and error.errno in _DISK_TROUBLE
+    )
     if is_of_the_disk or any(words in str(error) for words in _DISK_WORDS):
         return Reach.MACHINE
     return Reach.STUDY if isinstance(error, _SHARED_BY_ALL) else Reach.TRIAL

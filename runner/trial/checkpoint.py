@@ -1,17 +1,29 @@
-"""A running trial's checkpoint: one file, written whole or not at all."""
+"""A running trial's checkpoint: one file, written and read whole or not at all."""
 
-import os
+import contextlib
+import logging
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import IO, Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from runner.errors import TrialFailed
+from runner import models
+from runner.errors import DiskRefused, TrialFailed
+from runner.experiment import drop_unfinished, replacing
 from runner.trial.job import CHECKPOINT, INHERITED, Report, Segment
 
+logger = logging.getLogger(__name__)
+
 WEIGHTS = "weights.safetensors"
+# What Python's zipfile raises for one that is cut off, or has other bytes than were written.
+_DAMAGES = (OSError, EOFError, ValueError, RuntimeError, struct.error, zlib.error)
 
 
 @dataclass
@@ -34,6 +46,7 @@ class TrainingState:
         compiled_from: The first epoch whose training pass is compiled; a trial that goes on keeps
             to it.
         plain_because: Why the rest is not to be compiled, once that is decided.
+        unsaved_because: Why the last checkpoint is not on the disk; None if it is.
     """
 
     epoch: int
@@ -52,41 +65,95 @@ class TrainingState:
     seconds: float = 0.0
     compiled_from: int | None = None
     plain_because: str | None = None
+    unsaved_because: str | None = None
+
+
+def keep_checkpoint(folder: Path, state: TrainingState) -> None:
+    """Write the checkpoint if the disk takes it, and go on without it if not.
+
+    The training is worth more than being able to go on after a kill: the log says so once, and
+    the state why.
+    """
+    try:
+        save_checkpoint(folder, state)
+    except DiskRefused as refusal:
+        if state.unsaved_because is None:
+            logger.warning("training goes on without a checkpoint: %s", refusal)
+        state.unsaved_because = str(refusal)
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> None:
     """Write the checkpoint beside the old one, then replace it in one step.
 
     Raises:
-        OSError: If it cannot be written; the old one stays.
+        DiskRefused: If the disk refuses; the old one stays.
     """
     values = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
     values["reports"] = [{**asdict(r), "metrics": dict(r.metrics)} for r in state.reports]
-    target = folder / CHECKPOINT
-    temporary = _unfinished(target)
-    _write(values, temporary)
-    temporary.replace(target)
+    values["unsaved_because"] = None
+    drop_unfinished(folder / CHECKPOINT)
+    with replacing(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
+        target = _Target(file)
+        torch.save(values, cast("IO[bytes]", target))
+        if target.error is not None:
+            raise target.error
+    state.unsaved_because = None
 
 
-def _write(values: dict[str, Any], path: Path) -> None:
-    try:
-        with path.open("wb") as file:
-            torch.save(values, file)
-    except RuntimeError as error:
-        # Of a full disk torch itself says no more than that it is at another byte than it thought.
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from error
-        raise
+class _Target:
+    """A file that remembers why it could not be written: torch would hide that, and warn."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes | memoryview) -> None:
+        if self.error is None:
+            try:
+                self._file.write(content)
+            except OSError as error:
+                self.error = error
+
+    def flush(self) -> None:
+        """Closing the file flushes it, and raises what then goes wrong."""
 
 
 def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> TrainingState | None:
-    """The trial's checkpoint, or the one that it goes on from; None if it has none.
+    """The trial's checkpoint, or the one that it goes on from; None if it has no whole one.
 
     Only tensors and plain values are unpickled (`weights_only`).
+
+    Side effects: a checkpoint that is damaged, or would run code, is removed, and the log says so.
     """
     path = folder / name
     if not path.exists():
         return None
+    damage = _damage(path)
+    if damage is None:
+        try:
+            return _read(path)
+        except (UnpicklingError, TypeError, KeyError) as error:
+            damage = (str(error) or type(error).__name__).splitlines()[0]
+    logger.warning("the checkpoint %s cannot be used and is removed: %s", path, damage)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's bytes; None if they are those that were written.
+
+    torch itself does not compare check sums: zeros that a power cut left would be weights.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, *_DAMAGES) as error:
+        return str(error) or type(error).__name__
+    return None if wrong is None else f"{wrong} is not what was written"
+
+
+def _read(path: Path) -> TrainingState:
     values = torch.load(path, map_location="cpu", weights_only=True)
     values["reports"] = [Report(**report) for report in values["reports"]]
     return TrainingState(**values)
@@ -101,7 +168,8 @@ def load_inherited(folder: Path, segment: Segment) -> TrainingState:
     state = load_checkpoint(folder, INHERITED)
     if state is None:
         raise TrialFailed(
-            f"the last state of trial {segment.parent}, from which this one goes on, is gone"
+            f"the last state of trial {segment.parent}, from which this one goes on, is gone or "
+            "damaged"
         )
     return state
 
@@ -111,28 +179,16 @@ def remove_checkpoint(folder: Path) -> None:
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def save_weights(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
-    """Write the best epoch's weights as safetensors; returns the file."""
-    target = folder / WEIGHTS
-    temporary = _unfinished(target)
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
-    temporary.replace(target)
-    return target
+def save_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> Path:
+    """Write the best epoch's weights as safetensors; returns the file.
 
-
-def _unfinished(target: Path) -> Path:
-    """Where a file is written before it takes its place: each process has a name of its own.
-
-    A worker whose driver was killed may still be writing while the next one writes already.
-
-    Side effects: removes what other processes left half-written there. One that lives on, although
-    its trial is another's now, can then no longer put its file in place.
+    Raises:
+        DiskRefused: If the disk refuses; nothing half-made stays.
     """
-    own = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    for other in target.parent.glob(f"{target.name}.*.tmp"):
-        if other != own:
-            other.unlink(missing_ok=True)
-    return own
+    target = folder / WEIGHTS
+    drop_unfinished(target)
+    models.write_state(target, weights)
+    return target
 
 
 def load_weights_file(path: Path) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from runner.errors import DiskRefused
 from runner.experiment import Experiment
 from runner.trial.bench import Bench, Built
 from runner.trial.checkpoint import (
@@ -153,20 +154,23 @@ def ending_of_state(
         is_segment: Whether other trials go on from its last state, which then stays.
 
     Side effects: writes the weights of a complete trial into its folder, and removes the
-    checkpoint of one that is over.
+    checkpoint of one that is over. Where the disk refuses the weights, the trial is complete
+    without them: its values are what was searched for, and its seed makes them again.
     """
     is_complete = outcome is Outcome.COMPLETE
     if is_complete and state.best_weights is None:
         return Ending(
             Outcome.DIVERGED, reason="the search metric was not a finite number in any epoch"
         )
-    if is_complete and state.best_weights is not None:
-        save_weights(folder, state.best_weights)
+    lost = _keep_weights(folder, state.best_weights) if is_complete else None
     if outcome is not Outcome.PAUSED and not (is_segment and is_complete):
         remove_checkpoint(folder)
+        # The checkpoint's room may be all that was missing.
+        lost = lost and _keep_weights(folder, state.best_weights)
     evaluation: dict[str, Any] | None = None
     if state.best_evaluation is not None:
         evaluation = dict(state.best_evaluation)
+    refusals = {"checkpoints": state.unsaved_because, "weights": lost}
     notes = {
         **notes,
         "device": lease.devices[0],
@@ -178,6 +182,7 @@ def ending_of_state(
         "peak_memory_gib": (
             peak_memory_gib(lease.devices[0]) if state.epoch > epochs_before else None
         ),
+        **{name: why for name, why in refusals.items() if why is not None},
     }
     return Ending(
         outcome,
@@ -185,5 +190,16 @@ def ending_of_state(
         best_step=state.best_epoch,
         evaluation=evaluation,
         notes=notes,
-        has_weights=is_complete,
+        has_weights=is_complete and lost is None,
     )
+
+
+def _keep_weights(folder: Path, weights: Mapping[str, torch.Tensor] | None) -> str | None:
+    """Write the best epoch's weights; gives why they are not kept, if so."""
+    assert weights is not None  # a trial without a finite value has failed
+    try:
+        save_weights(folder, weights)
+    except DiskRefused as refusal:
+        logger.warning("the weights are not kept: %s", refusal)
+        return f"not kept; `promote` and `train --trial` make them again: {refusal}"
+    return None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from runner import data, models
-from runner.errors import DataError, RunnerError, WeightsUnavailable
+from runner.errors import DataError, DiskRefused, RunnerError, WeightsUnavailable
 from runner.experiment import Experiment, IntParameter
 from runner.trial.allowance import allowance_of
 from runner.trial.bench import Bench
@@ -42,6 +42,8 @@ def inspect_experiment(bench: Bench, lease: Lease) -> Facts:
         return Facts(findings=(Finding("data", str(error)),))
     except WeightsUnavailable as error:
         return Facts(findings=(Finding("model.weights", str(error)),))
+    except DiskRefused:
+        raise
     except RunnerError as error:
         return Facts(findings=(Finding("model", str(error)),))
     findings += [
@@ -64,6 +66,7 @@ def inspect_experiment(bench: Bench, lease: Lease) -> Facts:
         details={
             **details,
             "layer_groups": groups.count,
+            "weights_bytes": sum(each.nbytes for each in model.state_dict().values()),
             "lines": [
                 *_lines(details, groups),
                 _prepared(bench),

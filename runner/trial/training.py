@@ -17,6 +17,7 @@ from runner.trial.batching import Batches, Portion
 from runner.trial.bench import Bench, predict
 from runner.trial.checkpoint import (
     TrainingState,
+    keep_checkpoint,
     load_checkpoint,
     load_inherited,
     save_checkpoint,
@@ -363,4 +364,9 @@ class Training:
         self.state.optimizer = self.optimizer.state_dict()
         self.state.ema = self.average.state_dict() if self.average is not None else None
         self.state.scaler = self.stepper.scaler.state_dict()
-        save_checkpoint(Path(self.spec.folder), self.state)
+        segment = self.spec.segment
+        if segment is not None and self.state.epoch == segment.end:
+            # Another trial goes on from here: without it, this one would be of no use.
+            save_checkpoint(Path(self.spec.folder), self.state)
+        else:
+            keep_checkpoint(Path(self.spec.folder), self.state)

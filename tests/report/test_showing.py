@@ -8,11 +8,13 @@ from pathlib import Path
 import optuna
 import pytest
 
+from runner.errors import DiskRefused
 from runner.experiment import Store
 from runner.report import board_of, show_leaderboard, status_values, summary_lines
 from runner.study import StudyRecord
 from runner.study.sampling import Proposal
 from runner.trial import Ending, Outcome
+from tests.disks import Disk
 from tests.report.conftest import CUSTOM, make_study
 
 
@@ -60,6 +62,28 @@ def test_show_leaderboard_page_is_written_also_without_mlflow(
         ("2", "1400.0", ""),
     ]
     assert "lowest cost, trial 1" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_page_that_does_not_fit_leaves_the_old_one(
+    record: StudyRecord, disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = disk.path / "page.html"
+    page.write_text("the old one")
+    disk.fill()
+    with pytest.raises(DiskRefused, match=r"page\.html cannot be written: the disk is full"):
+        show_leaderboard(record, form="table", limit=None, page=page)
+    assert page.read_text() == "the old one"
+    assert sorted(path.name for path in disk.path.iterdir()) == ["ballast", "page.html"]
+
+
+def test_page_to_a_link_or_a_pipe_goes_through_it(
+    record: StudyRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "link.html"
+    link.symlink_to(tmp_path / "page.html")
+    show_leaderboard(record, form="table", limit=None, page=link)
+    assert link.is_symlink()
+    assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_status_of_an_objective_of_ones_own(record: StudyRecord) -> None:

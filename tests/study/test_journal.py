@@ -9,13 +9,14 @@ from typing import Any
 import optuna
 import pytest
 
-from runner.errors import SearchStopped
+from runner.errors import DiskRefused, StudyError
 from runner.study import StudyRecord
 from runner.study.journal import WRITER, JournalFile, StudyJournal
 from runner.study.sampling import Proposal
 from runner.study.storage import JOURNAL
 from runner.study.trial_record import Asked
 from runner.trial import Ending, Outcome
+from tests.disks import Disk
 
 LOGS: list[dict[str, Any]] = [{"op_code": 2, "n": n, "worker_id": "me"} for n in range(3)]
 WRITTEN = [{**log, "worker_id": WRITER} for log in LOGS]
@@ -101,12 +102,52 @@ def test_write_that_fails_says_where_and_what_to_do(tmp_path: Path) -> None:
     journal = StudyJournal(JournalFile(tmp_path / JOURNAL))
     (tmp_path / JOURNAL).unlink()
     (tmp_path / JOURNAL).mkdir()
-    with pytest.raises(SearchStopped) as caught:
+    with pytest.raises(DiskRefused) as caught:
         journal.append_logs(LOGS)
-    assert str(caught.value).startswith(
-        f"the study's journal {tmp_path / JOURNAL} cannot be written"
-    )
-    assert str(caught.value).endswith("make room and search again")
+    assert str(caught.value).startswith(f"{tmp_path / JOURNAL} cannot be written: Is a directory")
+    assert str(caught.value).endswith("the same command goes on from there")
+
+
+def test_write_on_a_full_disk_leaves_every_whole_line_and_goes_on_when_there_is_room(
+    disk: Disk,
+) -> None:
+    path = disk.path / JOURNAL
+    journal = StudyJournal(JournalFile(path))
+    assert list(journal.read_logs(0)) == []
+    journal.append_logs(LOGS)
+    disk.fill()
+    # More than what is left of the last page, so that only a part can be written.
+    large = [{"op_code": 2, "text": "x" * 10_000}]
+    with pytest.raises(DiskRefused, match="the disk is full"):
+        journal.append_logs(large)
+    assert lines(disk.path) == WRITTEN
+    disk.make_room()
+    again = StudyJournal(JournalFile(path))
+    assert list(again.read_logs(0)) == WRITTEN
+    again.append_logs(large)
+    assert lines(disk.path) == [*WRITTEN, {**large[0], "worker_id": WRITER}]
+
+
+def test_read_only_disk_refuses_to_open_a_journal_and_keeps_it(disk: Disk) -> None:
+    folder = disk.path / "cats" / "1"
+    StudyRecord.open(folder, direction="maximize").add(Proposal({}, {}), origin="sampler", seed=1)
+    disk.remount("ro")
+    with pytest.raises(DiskRefused, match=r"journal\.log cannot be written: .* read-only"):
+        StudyRecord.open(folder, direction="maximize")
+    assert [trial.seed for trial in StudyRecord.read(folder).trials()] == [1]
+
+
+def test_line_that_is_damaged_in_the_middle_is_named_by_writers_and_readers(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "cats" / "1"
+    StudyRecord.open(folder, direction="maximize").add(Proposal({}, {}), origin="sampler", seed=1)
+    content = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    (folder / JOURNAL).write_bytes(b"".join([content[0], b"\0" * 20 + b"\n", *content[1:]]))
+    with pytest.raises(StudyError, match="line 2 of the study's journal is damaged"):
+        StudyRecord.open(folder, direction="maximize")
+    with pytest.raises(StudyError, match="line 2 of the study's journal is damaged"):
+        StudyRecord.read(folder)
 
 
 def test_trial_costs_one_write_each_for_its_wave_its_begin_and_its_end(

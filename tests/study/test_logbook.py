@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from runner.errors import DiskRefused
 from runner.experiment import ChoiceParameter, FixedParameter, Space, Store
 from runner.study import EVALUATION, WEIGHTS, StudyRecord, trial_folder
 from runner.tracking import Tracking, read_trials
 from runner.trial import Ending, Outcome, Report
+from tests.disks import Disk
 from tests.objectives import METRIC, ROOT, Plan
 from tests.study.conftest import Opened, Searching
 
@@ -65,6 +67,32 @@ def test_catch_up_completes_a_run_that_never_heard_of_its_trials_end(
         kept = json.loads(file.read_text())
     assert kept["confusion"] == [[1]]
     assert [row["epoch"] for row in kept["history"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("left", [b"", b'{"confusion": [[1', b"\0" * 300, b"[1]"])
+def test_catch_up_with_an_evaluation_that_a_power_cut_damaged_tells_the_end_without_it(
+    searching: Searching, left: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with searching() as opened:
+        number = unheard(opened, Outcome.COMPLETE, begun=True)
+        (trial_folder(opened.folder, number) / EVALUATION).write_bytes(left)
+    with searching() as opened:
+        run = opened.runs()[number]
+        assert (run.status, run.tags["runner.outcome"]) == ("FINISHED", "complete")
+        assert opened.record.trial(number).value == 0.52
+    assert "is damaged (" in caplog.text
+    assert f"trial {number} goes without it" in caplog.text
+
+
+def test_keep_on_a_full_disk_is_refused_before_the_end_is_told(
+    searching: Searching, disk: Disk
+) -> None:
+    with searching() as opened:
+        number = opened.next().key.trial
+        disk.fill()
+        with pytest.raises(DiskRefused, match=r"evaluation\.json cannot be written: the disk is"):
+            opened.logbook.keep(disk.path, number, {1: report_of(1)}, Ending(Outcome.COMPLETE))
+        assert opened.record.trial(number).outcome is None
 
 
 def test_catch_up_twice_changes_nothing(searching: Searching) -> None:

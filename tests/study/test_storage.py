@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import NotFound, StudyLocked
+from runner.errors import DiskRefused, NotFound, StudyLocked
 from runner.study import is_locked, study_lock
 from runner.study.folders import Folders
 from runner.study.place import existing_place, next_place
@@ -24,6 +24,7 @@ from runner.study.storage import (
     repair_tail,
     study_numbers,
 )
+from tests.disks import Disk
 
 LINE = b'{"op_code":0,"worker_id":"w","study_name":"cats"}\n'
 
@@ -205,6 +206,21 @@ def test_study_lock_held_by_another_process_is_refused_and_free_after_its_kill(
     with study_lock(folder):
         assert (folder / LOCK).read_text().startswith(f"process {os.getpid()} on ")
         assert is_locked(folder)
+    assert not is_locked(folder)
+
+
+def test_study_lock_on_a_disk_that_refuses_says_so_and_holds_nothing(disk: Disk) -> None:
+    folder = disk.path / "cats" / "1"
+    disk.fill()
+    with pytest.raises(DiskRefused, match="the disk is full"), study_lock(folder):
+        pass
+    assert not is_locked(folder)
+    disk.make_room()
+    with study_lock(folder):
+        pass
+    disk.remount("ro")
+    with pytest.raises(DiskRefused, match=f"{folder / LOCK} cannot be written: its file system"):
+        study_lock(folder).__enter__()
     assert not is_locked(folder)
 
 

@@ -1,15 +1,21 @@
 """Which MLflow is meant, and what is said when it is not there."""
 
+import shutil
 import socket
+import sqlite3
+import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
-from runner.errors import TrackingUnreachable
+from runner.errors import DiskRefused, TrackingUnreachable
 from runner.experiment import Store
-from runner.tracking import connect
-from runner.tracking.address import artifact_location, resolve_uri, without_secrets
+from runner.tracking import Tracking, connect
+from runner.tracking.address import artifact_location, knock, resolve_uri, without_secrets
+from tests.disks import Disk, as_nobody
 
 
 @pytest.fixture
@@ -77,6 +83,67 @@ def test_connect_file_is_no_database_names_it(store: Store, tmp_path: Path) -> N
     wrong.write_text("not a database, but long enough to be read as the header of one " * 20)
     with pytest.raises(TrackingUnreachable, match=r"notes\.txt: file is not a database"):
         connect(f"sqlite:///{wrong}", store)
+
+
+def made(folder: Path) -> str:
+    """Address of a database that has something in it."""
+    database = folder / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE runs (id)")
+        connection.commit()
+    return f"sqlite:///{database}"
+
+
+def test_knock_on_a_disk_that_is_full_or_read_only_says_so(disk: Disk) -> None:
+    uri = made(disk.path)
+    knock(uri)
+    disk.fill()
+    with pytest.raises(TrackingUnreachable, match="the disk is full"):
+        knock(uri)
+    disk.make_room()
+    disk.remount("ro")
+    with pytest.raises(TrackingUnreachable, match="its file system is read-only"):
+        knock(uri)
+    knock(uri, is_written=False)
+
+
+def test_knock_on_a_file_that_is_anothers_says_so(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        uri = made(folder)
+        (folder / "mlflow.db").chmod(0o644)
+        folder.chmod(0o777)
+        with (
+            as_nobody(),
+            pytest.raises(TrackingUnreachable, match=r"mlflow\.db cannot be written: this user"),
+        ):
+            knock(uri)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_knock_on_a_file_that_another_is_writing_is_an_answer(tmp_path: Path) -> None:
+    uri = made(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        knock(uri)
+
+
+def test_knock_writes_nothing(tmp_path: Path) -> None:
+    uri = made(tmp_path)
+    before = (tmp_path / "mlflow.db").read_bytes()
+    knock(uri)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+
+
+def test_answering_tells_a_full_disk_from_an_mlflow_that_is_gone(store: Store, disk: Disk) -> None:
+    tracking = Tracking("http://127.0.0.1:9", MlflowClient("http://127.0.0.1:9"), None)
+    disk.fill()
+    with pytest.raises(DiskRefused, match="the disk is full"), tracking.answering():
+        (disk.path / "a").write_bytes(b"x" * 10_000)
+    with pytest.raises(TrackingUnreachable), tracking.answering():
+        raise ConnectionError("gone")
 
 
 def test_connect_folder_cannot_be_made_names_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The MLflow UI: on loopback, on a free port, ended with us, and plain about failures."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from runner.errors import TrackingUnreachable
 from runner.experiment import Store
 from runner.tracking import connect, run_address, start_ui, ui_server
+from runner.tracking.attended import attended
 from runner.tracking.ui import free_port
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -92,3 +94,73 @@ def test_start_ui_serves_until_terminated_and_leaves_nothing_behind(tmp_path: Pa
     while is_listening(port) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not is_listening(port)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_server_ends_when_the_command_that_started_it_is_killed(tmp_path: Path) -> None:
+    port = free_port("127.0.0.1", 0)
+    ours = subprocess.Popen(
+        [sys.executable, "-u", "-c", START, str(tmp_path / "mlruns"), str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert ours.stdout is not None
+    with ours.stdout:
+        assert ours.stdout.readline().startswith("MLflow UI: ")
+        assert is_listening(port)
+        ours.send_signal(signal.SIGKILL)
+        ours.wait()
+    deadline = time.monotonic() + 15.0
+    while is_listening(port) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_listening(port)
+
+
+STARTER = """
+import subprocess, sys
+from runner.tracking.attended import attended
+child = subprocess.Popen(attended(sys.argv[1:]), start_new_session=True)
+print(child.pid, flush=True)
+sys.exit(child.wait())
+"""
+# A command that starts another one, which does not mind being asked to end.
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def group_of(leader: int) -> list[int]:
+    """Processes that are still there of a group."""
+    found = subprocess.run(["pgrep", "-g", str(leader)], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def test_attended_command_of_a_killed_process_ends_with_all_it_started() -> None:
+    nested = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
+    command = [*nested, sys.executable, "-c", STUBBORN]
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, *command], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    with starter.stdout:
+        leader = int(starter.stdout.readline())
+        assert starter.stdout.readline() == "begun\n"
+        assert len(group_of(leader)) == 3
+        starter.send_signal(signal.SIGKILL)
+        starter.wait()
+    deadline = time.monotonic() + 15.0
+    while group_of(leader) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert group_of(leader) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 15)", 143)]
+)
+def test_attended_command_gives_its_status(code: str, status: int) -> None:
+    done = subprocess.run(attended([sys.executable, "-c", code]), start_new_session=True)
+    assert done.returncode == status

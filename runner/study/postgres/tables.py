@@ -12,6 +12,7 @@ from runner.study import inbox
 from runner.study.place import Standing
 from runner.study.postgres.database import Database
 from runner.study.postgres.holding import LOCK_CLASS, Holding, JournalTable, lines_of
+from runner.study.underway import has_dead
 
 _BEGUN = """
 SELECT name, number FROM runner_store.studies
@@ -71,7 +72,7 @@ class StudyRow:
         is_locked, driver, is_archived = found[0] if found else (False, "", False)
         return Standing(
             is_locked=is_locked,
-            is_left_behind=bool(driver) and not is_locked,
+            is_left_behind=(bool(driver) or has_dead(self.folder)) and not is_locked,
             is_archived=is_archived,
         )
 

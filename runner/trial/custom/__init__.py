@@ -5,7 +5,13 @@ Cheap to import: no more than the standard library and the experiment room.
 
 from runner.trial.custom.command import CustomCommand
 from runner.trial.custom.evaluating import Measured, measure
-from runner.trial.custom.folders import ARTIFACTS, MODEL, SCRATCH, saved_model
+from runner.trial.custom.folders import (
+    ARTIFACTS,
+    MODEL,
+    SCRATCH,
+    clear_ended,
+    saved_model,
+)
 from runner.trial.custom.function import CustomFunction
 from runner.trial.custom.own_trial import CustomTrial, StopTrial
 from runner.trial.custom.saved import SavedTrial
@@ -21,6 +27,7 @@ __all__ = [
     "Measured",
     "SavedTrial",
     "StopTrial",
+    "clear_ended",
     "load_function",
     "measure",
     "saved_model",

@@ -12,6 +12,7 @@ the name *.old, where `settle` finds it.
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from typing import Any
 
 from runner.errors import TrialFailed
 from runner.trial.job import Outcome
+
+logger = logging.getLogger(__name__)
 
 SCRATCH = "scratch"
 ARTIFACTS = "artifacts"
@@ -68,6 +71,7 @@ class TrialFolders:
         self.scratch.mkdir(parents=True, exist_ok=True)
         settle(self._checkpoint)
         settle(self.root / MODEL)
+        self._drop_damaged()
         self.drop_next()
         if self.checkpoint() is None:
             for left in (self.artifacts, self.root / MODEL):
@@ -92,6 +96,16 @@ class TrialFolders:
         """What the last checkpoint holds of the trial's history."""
         content: Mapping[str, Any] = json.loads((self._checkpoint / _HISTORY).read_text("utf-8"))
         return content
+
+    def _drop_damaged(self) -> None:
+        """A checkpoint whose history a power cut has left half written is none."""
+        if self.checkpoint() is None:
+            return
+        try:
+            self.history()
+        except (OSError, ValueError) as error:
+            logger.warning("the checkpoint %s is damaged and removed: %s", self._checkpoint, error)
+            remove(self._checkpoint)
 
     def open_next(self) -> Path:
         """A fresh, empty folder for the next checkpoint."""
@@ -185,6 +199,18 @@ class TrialFolders:
                 return found.resolve() if found.name in ("", "..") else found.absolute()
         looked = "" if Path(path).is_absolute() else f"; looked in {places[0]} and {places[1]}"
         raise TrialFailed(f"no such file or folder: {str(path)!r}{looked}")
+
+
+def clear_ended(folder: Path, outcome: Outcome) -> None:
+    """Remove what nobody needs any more of a trial that has ended for good.
+
+    Args:
+        folder: The trial's.
+        outcome: How it ended.
+    """
+    settle(folder / MODEL)
+    remove(folder / f"{MODEL}.new")
+    TrialFolders(folder).end(outcome)
 
 
 def saved_model(folder: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """A job of several head-only trials: features made or found, heads trained together."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,6 +157,7 @@ def _end(channel: Channel, lease: Lease, notes: Mapping[str, Any], head: HeadEnd
         channel.end(spec.key, ending_of(head.error))
         return
     folder = Path(spec.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # what is then not kept is said of each trial
+        folder.mkdir(parents=True, exist_ok=True)
     outcome = head.decision.outcome
     channel.end(spec.key, ending_of_state(head.state, outcome, lease, folder, notes))

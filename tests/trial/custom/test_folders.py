@@ -83,6 +83,18 @@ def test_begin_without_a_checkpoint_removes_what_a_dead_attempt_left_but_not_its
     assert (folders.scratch / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("history", [None, "", '{"seconds": 1', "\0\0\0"])
+def test_begin_removes_a_checkpoint_whose_history_a_power_cut_damaged(
+    folders: TrialFolders, history: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(folders, "one")
+    path = folders.root / "checkpoint" / "history.json"
+    path.unlink() if history is None else path.write_text(history)
+    folders.begin()
+    assert folders.checkpoint() is None
+    assert "is damaged and removed" in caplog.text
+
+
 def test_begin_with_a_checkpoint_keeps_model_and_artifacts(folders: TrialFolders) -> None:
     folders.write_artifact("old.txt", "old")
     (folders.scratch / "mine.txt").write_text("mine")

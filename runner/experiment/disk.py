@@ -1,0 +1,171 @@
+"""Writes that the disk may refuse: whole files or none, and a refusal in words to act on."""
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner.errors import DiskRefused
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+# A page: file systems that keep small files among the names have no room for that in a full one.
+_PROBE_BYTES = 4096
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether an error says that a disk is full, read-only, or not this user's to write."""
+    return _code(error) in _FULL | _FORBIDDEN | {errno.EROFS}
+
+
+def _code(error: OSError) -> int | None:
+    """The number of an error; of the several that copying a folder met, the first one's."""
+    if error.errno is None and isinstance(error, shutil.Error):
+        found = re.search(r"\[Errno (\d+)\]", str(error))
+        return None if found is None else int(found[1])
+    return error.errno
+
+
+def refused(error: OSError, path: Path | None = None) -> DiskRefused:
+    """The error for a write that the disk refused: which file, why, and what to do.
+
+    Args:
+        error: The operating system's.
+        path: The file or folder; None for the one that the error names.
+    """
+    # Whoever names no file cannot tell a write from a read that is forbidden.
+    verb = "read or written" if path is None and _code(error) in _FORBIDDEN else "written"
+    # Of a copy the second is the target.
+    named = error.filename2 or error.filename
+    if path is None and isinstance(named, str | bytes):
+        path = Path(os.fsdecode(named))
+    why, remedy = _told(error, path)
+    return DiskRefused(
+        f"{path or 'a file'} cannot be {verb}: {why}. {remedy}. What was written before is "
+        "intact; the same command goes on from there"
+    )
+
+
+def _told(error: OSError, path: Path | None) -> tuple[str, str]:
+    """Why a disk refuses, and what to do."""
+    code = _code(error)
+    if code == errno.EDQUOT:
+        return "this user's quota on the disk is used up", "Make room, or have it raised"
+    if code == errno.ENOSPC:
+        left = "" if path is None else f" ({_size(free_bytes(path))} free)"
+        return f"the disk is full{left}", "Make room; `python -m runner cache` shows the caches"
+    if code == errno.EROFS:
+        return "its file system is read-only", "Have it mounted for writing"
+    if code in _FORBIDDEN:
+        who = f"this user (uid {os.geteuid()}) has no permission"
+        return who, "Give the permission, or name another folder with RUNNER_HOME"
+    return error.strerror or str(error), "See what is wrong with the disk"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors inside the block into one that names a file.
+
+    Args:
+        path: What is written there.
+    Raises:
+        DiskRefused: For every error of the operating system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, path) from error
+
+
+@contextlib.contextmanager
+def refusals(path: Path | None = None) -> Iterator[None]:
+    """As `writing`, for a block that does more than write: other errors stay what they are.
+
+    Args:
+        path: What is written there; None for the file that the error names.
+    Raises:
+        DiskRefused: If the disk is full, read-only, or not this user's to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_refusal(error):
+            raise refused(error, path) from error
+        raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write in the block; it takes the place of `path` when that ends well.
+
+    Raises:
+        DiskRefused: If the disk refuses. What was at `path` stays, and nothing half-made does.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing(path):
+            yield temporary
+            temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def drop_unfinished(path: Path) -> None:
+    """Remove what other processes have half-written for a file, before it is written anew.
+
+    A worker whose driver was killed may live on for a moment: although its trial is another's now,
+    it can then no longer put its file in place.
+    """
+    own = f"{path.name}.{os.getpid()}.tmp"
+    for other in path.parent.glob(f"{path.name}.*.tmp"):
+        if other.name != own:
+            other.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; a kill leaves what was there before.
+
+    Args:
+        path: The file; its folder is made if need be.
+        content: Text is written as UTF-8.
+    Raises:
+        DiskRefused: If the disk refuses.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def require_writable(folder: Path) -> None:
+    """Find out that files can be written in a folder; it is made if need be.
+
+    Raises:
+        DiskRefused: If they cannot.
+    """
+    probe = folder / f".writable-{secrets.token_hex(4)}"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(os.urandom(_PROBE_BYTES))
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+
+def free_bytes(path: Path) -> int:
+    """What is free for this user on the disk of a file or folder, which need not exist."""
+    for there in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(there).free
+    return 0
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,101 @@
+"""Runs that commands beside a search have under way, and what a killed one leaves."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.study.storage import is_left_behind
+from runner.study.underway import TAG_MARK, UNDER_WAY, end_marked, has_dead, living, under_way
+from runner.tracking import TAG_OUTCOME, Tracking
+from tests.disks import Disk
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from runner.study.underway import under_way
+with under_way(Path(sys.argv[1])) as mark:
+    print(mark.name, flush=True)
+    time.sleep(60)
+"""
+
+
+def hold(folder: Path) -> tuple["subprocess.Popen[str]", str]:
+    """A process with something under way, and its mark."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_mark_is_there_for_the_block_and_is_nobody_deads(tmp_path: Path) -> None:
+    with under_way(tmp_path) as mark:
+        assert [path.name for path in (tmp_path / UNDER_WAY).iterdir()] == [mark.name]
+        assert not has_dead(tmp_path)
+    assert list((tmp_path / UNDER_WAY).iterdir()) == []
+    assert not has_dead(tmp_path / "nowhere")
+
+
+def test_mark_is_left_where_its_run_could_not_be_ended(tmp_path: Path) -> None:
+    with under_way(tmp_path) as mark:
+        mark.is_left = True
+    assert has_dead(tmp_path)
+
+
+def test_mark_of_another_process_is_dead_once_that_is_killed(tmp_path: Path) -> None:
+    process, name = hold(tmp_path)
+    try:
+        assert living(tmp_path) == {name}
+        assert not has_dead(tmp_path)
+        assert not is_left_behind(tmp_path)
+    finally:
+        kill(process)
+    assert has_dead(tmp_path)
+    assert living(tmp_path) == set()
+    assert is_left_behind(tmp_path)
+
+
+def test_disk_that_takes_no_mark_does_not_stop_the_block(disk: Disk) -> None:
+    disk.remount("ro")
+    with under_way(disk.path) as mark:
+        assert mark.name
+    assert not has_dead(disk.path)
+
+
+def test_end_marked_ends_the_runs_of_dead_processes_alone(
+    tmp_path: Path, tracking: Tracking
+) -> None:
+    client = tracking.client
+    dead_process, dead = hold(tmp_path)
+    kill(dead_process)
+    with under_way(tmp_path) as living:
+        experiment = tracking.experiment_id("underway")
+        runs = {
+            name: client.create_run(experiment, tags={TAG_MARK: name}).info.run_id
+            for name in (dead, living.name, "another study's")
+        }
+        end_marked(tracking, tmp_path)
+        assert not has_dead(tmp_path)
+        assert [path.name for path in (tmp_path / UNDER_WAY).iterdir()] == [living.name]
+    statuses = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
+    assert statuses == {dead: "KILLED", living.name: "RUNNING", "another study's": "RUNNING"}
+    assert client.get_run(runs[dead]).data.tags[TAG_OUTCOME] == "interrupted"
+    for name in (living.name, "another study's"):
+        client.set_terminated(runs[name])
+
+
+@pytest.mark.parametrize("name", [".20261122-101010-abcdef"])
+def test_mark_that_is_being_made_is_not_dead(tmp_path: Path, name: str) -> None:
+    (tmp_path / UNDER_WAY).mkdir()
+    (tmp_path / UNDER_WAY / name).touch()
+    assert not has_dead(tmp_path)
