@@ -270,7 +270,8 @@ class ImageModality:
         }
 
     def notes(self) -> Iterator[str]:
-        """Which images cannot be read."""
+        """Which images cannot be read, and which files are no images."""
+        yield from self.source.notes
         if unreadable := self.source.unreadable:
             listed = ", ".join(unreadable)
             yield f"{len(unreadable)} images cannot be read and are left out: {listed}"

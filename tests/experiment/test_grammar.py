@@ -95,8 +95,12 @@ def test_read_space_of_a_form_gives_its_parameter(text: str, parameter: object) 
          "steps of 2 (seen: [2, 7])"),
         ("dropout: {float: [0.0, 0.5], step: 0.3}", "1: dropout.float: the upper end is not "
          "reached from 0.0 in steps of 0.3 (seen: [0.0, 0.5])"),
-        ("dropout: {float: [0.0, 0.5], step: 0}", "1: dropout.step: must be a number above 0 "
-         "(seen: 0)"),
+        ("dropout: {float: [0.0, 0.5], step: 0}", "1: dropout.step: must be a finite number "
+         "above 0 (seen: 0)"),
+        ("dropout: {float: [0.0, 0.5], step: .nan}", "1: dropout.step: must be a finite number "
+         "above 0 (seen: nan)"),
+        ("dropout: {float: [0.0, 0.5], step: .inf}", "1: dropout.step: must be a finite number "
+         "above 0 (seen: inf)"),
         ("epochs: {int: [1, 5], step: 0.5}", "1: epochs.step: must be a whole number, at least 1 "
          "(seen: 0.5)"),
         ("weight_decay: {float: [0, 1], log: true}", "1: weight_decay.float: with log: true the "
