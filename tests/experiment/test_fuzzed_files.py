@@ -25,9 +25,19 @@ ANY_TEXT = st.text(max_size=200) | st.text(
 )
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is imported with the first refusal has been."""
+    path = tmp_path_factory.mktemp("warm") / "x.yaml"
+    for form in FORMS.values():
+        for text in (written(form)[0], written({**form, "train": {"epochs": "x", "y": 1}})[0]):
+            path.write_text(text)
+            _load_or_not(path)
+
+
 @pytest.fixture
-def check(folder: Path) -> Check:
-    """Whether a text is refused, and soundly; warm, so that nothing is imported on the way."""
+def check(folder: Path, warm: None) -> Check:
+    """Whether a text is refused, and soundly."""
     path = folder / "x.yaml"
 
     def is_refused(text: str) -> bool:
@@ -36,10 +46,6 @@ def check(folder: Path) -> Check:
         assert_sound(problems, path.read_bytes())
         return bool(problems)
 
-    for form in FORMS.values():
-        for text in (written(form)[0], written({**form, "train": {"epochs": "x", "y": 1}})[0]):
-            path.write_text(text)
-            _load_or_not(path)
     print(f"RUNNER_FUZZ_SEED={SEED}")  # shown where the test fails
     return is_refused
 
@@ -68,7 +74,7 @@ def test_forms_are_right_before_anything_is_changed(check: Check, name: str) -> 
 )
 def test_what_pyyaml_itself_would_run_is_seen_by_the_watch(text: str, check: Check) -> None:
     sys.modules.pop("tabnanny", None)
-    with pytest.raises(AssertionError, match=r"assert \['"), nothing_runs():
+    with pytest.raises(AssertionError, match="ran, imported or wrote"), nothing_runs():
         yaml.unsafe_load(text)
     assert check(f"name: {text}\n")
 
@@ -137,10 +143,8 @@ def assert_placed(folder: Path, form: dict[str, Any]) -> int:
         parts = problem.key.split(".")
         if problem.file == str(path):
             # What is missing is told at the section that lacks it.
-            lines = [places.get(".".join(parts[:length])) for length in (2, 1)]
-            assert problem.line in (*lines[:1], *lines[1:], 1), (problem, lines)
-            if lines[0] is not None:
-                assert problem.line == lines[0]
+            of_key, of_section = (places.get(".".join(parts[:length])) for length in (2, 1))
+            assert problem.line == (of_key or of_section or 1)
     return len(problems)
 
 
@@ -148,7 +152,7 @@ def test_every_key_of_every_form_with_some_wrong_value_is_refused_at_its_line(
     folder: Path, check: Check
 ) -> None:
     wrong = tried = 0
-    for number, (name, form) in enumerate(FORMS.items()):
+    for number, form in enumerate(FORMS.values()):
         for place, path in enumerate(keys_of_form(form)):
             if place % 4 != number % 4:
                 continue

@@ -15,7 +15,7 @@ from runner.experiment import load_experiment, parse_setting, parse_size
 from tests.experiment.forms import FORMS, WRONG, flow, keys_of_form, written
 from tests.experiment.fuzzing import SEED, quick, thorough
 from tests.experiment.soundness import assert_sound, problems_of
-from tests.experiment.yaml_texts import JUNK, NODES, PREFIXES, SCALARS, WORDS, _flow
+from tests.experiment.yaml_texts import JUNK, NODES, PREFIXES, SCALARS, WORDS, flow_text
 
 Check = Callable[[list[str]], bool]
 KEYS = sorted({".".join(map(str, path)) for form in FORMS.values() for path in keys_of_form(form)})
@@ -36,7 +36,7 @@ def options(draw: st.DrawFn) -> str:
     )
     value = draw(
         st.sampled_from(SCALARS)
-        | NODES.map(_flow)
+        | NODES.map(flow_text)
         | st.sampled_from(WRONG).map(flow)
         | st.builds("{}{}".format, st.sampled_from(PREFIXES), st.sampled_from(JUNK))
         | st.sampled_from(["[" * 90, "{a: " * 90, "[" * 9 + "]" * 9, "&a [*a]"])
@@ -84,7 +84,7 @@ def test_option_that_nests_without_end_is_refused(check: Check) -> None:
 
 
 @quick(80)
-@given(value=NODES.map(_flow) | st.sampled_from(WRONG).map(flow))
+@given(value=NODES.map(flow_text) | st.sampled_from(WRONG).map(flow))
 def test_any_arguments_of_a_model_are_json_or_refused(folder: Path, value: str) -> None:
     path = folder / "x.yaml"
     path.write_text(f"name: a\ndata: {{source: bundled, name: digits}}\nmodel:\n  name: x\n"

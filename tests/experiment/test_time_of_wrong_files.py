@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -16,8 +17,7 @@ def chain(length: int) -> str:
     """Parameters each of which needs the next one, in the order that takes longest to sort."""
     names = [f"p{number:04d}" for number in range(length)]
     lines = [
-        f"    {name}: {{fixed: 1, when: {{{after}: 1}}}}\n"
-        for name, after in zip(names, names[1:], strict=False)
+        f"    {name}: {{fixed: 1, when: {{{after}: 1}}}}\n" for name, after in pairwise(names)
     ]
     return f"{OWN}  space:\n{''.join(lines)}    {names[-1]}: 1\n    x: []\n"
 

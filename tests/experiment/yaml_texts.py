@@ -123,20 +123,21 @@ def _explosion(depth: int, width: int, is_mapping: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _flow(node: Any) -> str:
+def flow_text(node: Any) -> str:
+    """A node in one line, whatever style it asks for."""
     if node[0] == "text":
         return str(node[1])
     kind, prefix, parts, _ = node
     if kind == "list":
-        return f"{prefix}[{', '.join(map(_flow, parts))}]"
-    inner = ", ".join(f"{key}: {_flow(value)}" for key, value in parts)
+        return f"{prefix}[{', '.join(map(flow_text, parts))}]"
+    inner = ", ".join(f"{key}: {flow_text(value)}" for key, value in parts)
     return f"{prefix}{{{inner}}}"
 
 
 def _block(node: Any, depth: int) -> list[str]:
     """The lines of a node; the first of them belongs behind its key."""
     if node[0] == "text" or node[3]:
-        return [_flow(node)]
+        return [flow_text(node)]
     kind, prefix, parts, _ = node
     lines, indent = [prefix], "  " * depth
     for part in parts:
