@@ -159,7 +159,8 @@ def _auroc(expected: np.ndarray, outputs: Tensor) -> float:
 
     Over the classes that occur; NaN where fewer than two do, or an output is not a number.
     """
-    classes, areas = outputs.shape[1], []
+    classes = outputs.shape[1]
+    areas: list[float] = []
     top, log_sum = _log_norms(outputs)
     width = max(1, _BLOCK // max(1, len(expected)))
     for start in range(1 if classes == 2 else 0, classes, width):
