@@ -187,6 +187,7 @@ def test_real_bomb_of_a_few_kilobytes_takes_no_memory():
     """A PNG of a hundred thousand pixels a side, all of them black."""
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 1, 0, 0, 0, 0)
     bomb = png(header, b"\0" * 10**6)
+    Image.init()
 
     tracemalloc.start()
     try:
@@ -329,6 +330,18 @@ def test_tiff_of_several_pages_gives_the_first():
 def test_every_format_that_folders_take_is_read(form):
     assert form in FORMATS
     assert decode(encoded(Image.new("RGB", (32, 24), "red"), form)).size == (32, 24)
+
+
+def test_format_of_a_plugin_is_read_where_it_is_registered(monkeypatch):
+    Image.init()
+    encoded_image = encoded(Image.new("RGB", (32, 24), "red"), "PNG")
+    opener = Image.OPEN["PNG"]
+    monkeypatch.delitem(Image.OPEN, "PNG")
+    with pytest.raises(Unreadable, match="not an image that Pillow knows"):
+        decode(encoded_image)
+    monkeypatch.setitem(Image.OPEN, "HEIF", opener)
+
+    assert decode(encoded_image).size == (32, 24)
 
 
 def test_formats_are_those_of_the_endings_that_folders_take():
