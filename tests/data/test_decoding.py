@@ -354,7 +354,7 @@ def test_formats_are_those_of_the_endings_that_folders_take():
     assert promised == set(FORMATS)
 
 
-@pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "SGI", "IM", "DDS", "SPIDER", "MSP", "PDF"])
+@pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "SGI", "DDS", "SPIDER", "MSP", "PDF"])
 def test_other_formats_are_not_read_whatever_their_name(form, monkeypatch):
     """Each of them Pillow itself would open, or start a program for."""
     started: list[object] = []

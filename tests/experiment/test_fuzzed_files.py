@@ -141,7 +141,8 @@ def assert_placed(folder: Path, form: dict[str, Any]) -> int:
     assert_sound(problems, text)
     for problem in problems:
         parts = problem.key.split(".")
-        if problem.file == str(path):
+        # A key that is no word is told at its own line, but has no name: its section's is told.
+        if problem.file == str(path) and problem.rule != "a key must be a word":
             # What is missing is told at the section that lacks it.
             of_key, of_section = (places.get(".".join(parts[:length])) for length in (2, 1))
             assert problem.line == (of_key or of_section or 1)

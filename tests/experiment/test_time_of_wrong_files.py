@@ -27,7 +27,7 @@ def chain(length: int) -> str:
     [
         (MINIMAL + "".join(f"key_{n:05d}: 1\n" for n in range(4900)), 4900),
         (MINIMAL + "".join(f"nam: {n}\n" for n in range(4900)), 4899),
-        (MINIMAL + "description: [" + "://" * 80_000 + "]\n", 1),
+        (MINIMAL + "description: ['" + "://" * 80_000 + "']\n", 1),
         (MINIMAL + f"train: {{optimizer: {'a' * 200_000}}}\n", 1),
         (MINIMAL + f"seed: {'//a:b@' * 40_000}\n", 1),
         (OWN + f"  space: {{x: {{choice: [{', '.join(map(str, range(4000)))}, 7]}}}}\n", 1),
