@@ -189,7 +189,7 @@ def _log_norms(outputs: Tensor) -> tuple[Tensor, Tensor]:
         Two tensors [N, 1], float64.
     """
     tops, log_sums = [], []
-    for part in outputs.split(max(1, _BLOCK // outputs.shape[1])):
+    for part in torch.split(outputs, max(1, _BLOCK // outputs.shape[1])):
         rows = part.double()
         tops.append(rows.max(dim=1, keepdim=True).values)
         log_sums.append((rows - tops[-1]).exp().sum(dim=1, keepdim=True).log())
