@@ -137,7 +137,10 @@ def test_read_space_of_a_form_gives_its_parameter(text: str, parameter: object) 
          "momentum.when.optimizer.above: optimizer is not a number, so nothing is below or above "
          "it (seen: 3)"),
         ("momentum: {fixed: 0.9, when: {epochs: {above: many}}}", "1: momentum.when.epochs.above: "
-         "must be a number (or, for freeze_depth, max) (seen: 'many')"),
+         "must be a finite number (or, for freeze_depth, max) (seen: 'many')"),
+        ("layer_decay: {float: [0.6, 1.0], when: {freeze_depth: {below: .nan}}}", "1: "
+         "layer_decay.when.freeze_depth.below: must be a finite number (or, for freeze_depth, "
+         "max) (seen: nan)"),
         ("momentum: {fixed: 0.9, when: {epochs: {above: [1, 2]}}}", "1: "
          "momentum.when.epochs.above: must be one number (seen: [1, 2])"),
         ("momentum: {fixed: 0.9, when: {epochs: {}}}", "1: momentum.when.epochs: must be a value, "

@@ -69,6 +69,7 @@ def nothing_runs() -> Iterator[None]:
     """Fails the test if the block, in this thread, runs, imports or writes anything."""
     global _watch
     if _watch is None:
+        os.path.expanduser("~nobody")  # noqa: PTH111 - which imports `pwd` the first time
         _watch = _Watch()
     _watch.seen = []
     _watch.thread = threading.get_ident()
