@@ -51,5 +51,8 @@ def shown(cell: object) -> str:
     """A value for a message: quoted if it is text, cut if it is long."""
     if cell is None:
         return "nothing"
-    text = repr(cell)
+    try:
+        text = repr(cell)
+    except RecursionError:
+        return f"a {type(cell).__name__} nested too deep to be shown"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -26,7 +26,8 @@ def only_classes(source: _Source, classes: Sequence[str]) -> _Source:
         DataError: If none of the examples has one of these labels.
     """
     _refuse_unknown(source, classes)
-    number = {source.classes.index(name): place for place, name in enumerate(classes)}
+    index = {name: place for place, name in enumerate(source.classes)}
+    number = {index[name]: place for place, name in enumerate(classes)}
     kept, examples = [], []
     for position, example in enumerate(source.examples):
         places = sorted(
@@ -49,7 +50,8 @@ def _refuse_unknown(source: Source | TextSource, classes: Sequence[str]) -> None
         what = "numbers" if source.kind is LabelKind.NUMBER else "tags"
         rule = f"chooses among classes, and the labels are {what}; take it out"
         raise DataSettingError("data.classes", rule, seen=asked)
-    unknown = [name for name in classes if name not in source.classes]
+    there = set(source.classes)
+    unknown = [name for name in classes if name not in there]
     if unknown or len(set(classes)) < len(classes):
         what = f"no class {named(unknown)}" if unknown else "a class is named twice"
         rule = f"{what}; {source.name} has {named(list(source.classes), at_most=40)}"

@@ -84,6 +84,7 @@ class Source:
         reader: Gives the RGB image at a position; its second argument is the shorter side in
             pixels that suffices, or None for the full size.
         kind: How the examples are labelled.
+        notes: What else a user should know of it before a search.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Source:
     flip_is_safe: bool
     reader: ImageReader
     kind: LabelKind = LabelKind.CLASS
+    notes: tuple[str, ...] = ()
 
     def image(self, index: int, *, enough: int | None = None) -> Image.Image:
         """The image of the example at `index`: upright, without alpha, RGB.

@@ -1,10 +1,12 @@
 """Columns of Hugging Face datasets: whether they are there, the names of classes, the labels."""
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from runner.data.cells import cell_text
 from runner.data.errors import DataSettingError, counted
 from runner.data.example import Part
 from runner.data.labels import LabelColumns, RawLabel, read_label
@@ -143,11 +145,18 @@ def _is_unlabelled(cells: tuple[object, ...], kind: LabelKind) -> bool:
     """Whether a row has no label; -1 is a number like any other."""
     if kind is LabelKind.NUMBER:
         return cells[0] is None
-    return all(not isinstance(cell, list) and cell in _UNLABELLED for cell in cells)
+    return all(
+        not isinstance(cell, list) and (cell in _UNLABELLED or _is_nan(cell)) for cell in cells
+    )
+
+
+def _is_nan(cell: object) -> bool:
+    return isinstance(cell, float) and math.isnan(cell)
 
 
 def _label(where: str, row: dict[str, object], columns: LabelColumns, kind: LabelKind) -> RawLabel:
     cell = row.get(columns.label)
-    if kind is LabelKind.CLASS and not isinstance(cell, list | tuple | dict):
+    # As it was written: it must be the name that the type of the column may know.
+    if kind is LabelKind.CLASS and not isinstance(cell, list | tuple | dict) and cell_text(cell):
         return str(cell)
     return read_label(where, row, columns, kind)

@@ -71,6 +71,7 @@ def huggingface_source(
     kind: LabelKind = LabelKind.CLASS,
     max_unreadable: float,
     cache: Path | None,
+    max_pixels: int | None = None,
 ) -> Source:
     """A Hugging Face image data set, with its own splits where it has several.
 
@@ -80,6 +81,7 @@ def huggingface_source(
         kind: How the images are labelled.
         max_unreadable: Share in [0, 1] of unreadable images that is tolerated.
         cache: Folder of caches, or None.
+        max_pixels: As of `decode`.
     Raises:
         DataSettingError: If a column is not there or the data set is unknown.
         DataError: If `datasets` is not installed or the hub cannot be reached.
@@ -113,6 +115,7 @@ def huggingface_source(
         classes=class_names(first, columns.labels, kind),
         max_unreadable=max_unreadable,
         cache=cache,
+        max_pixels=max_pixels,
     )
 
 

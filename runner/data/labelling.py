@@ -93,7 +93,8 @@ def refuse_empty_classes(
         DataError: If there are any; names them.
     """
     seen = {class_name for label in labels for class_name in names_in(label)}
-    empty = [class_name for class_name in classes if class_name not in seen | {_without(kind)}]
+    needed = [class_name for class_name in classes if class_name != _without(kind)]
+    empty = [class_name for class_name in needed if class_name not in seen]
     if empty:
         raise DataError(
             f"{name}: no readable {noun} in {counted(len(empty), NOUNS[kind])}: {named(empty)}. "

@@ -10,6 +10,7 @@ from typing import Self
 
 from runner.data.cells import cell_text, refuse_half_characters, shown
 from runner.data.errors import DataSettingError
+from runner.data.names import one_line
 from runner.errors import DataError
 from runner.experiment import LabelKind, RowLabelSettings
 
@@ -89,7 +90,9 @@ def read_label(
     is_nan = kind is LabelKind.NUMBER and isinstance(cell, float)
     if not text and not is_nan:
         raise DataError(f"{where}: the {columns.label!r} cell is empty")
-    return _number(where, columns.label, cell) if kind is LabelKind.NUMBER else text
+    if kind is LabelKind.NUMBER:
+        return _number(where, columns.label, cell)
+    return _name(where, columns, text)
 
 
 def refuse_idle_separator(name: str, columns: LabelColumns, labels: Sequence[RawLabel]) -> None:
@@ -164,7 +167,14 @@ def _several(where: str, columns: LabelColumns, cell: object) -> tuple[str, ...]
             f"say what stands between the labels in a cell, or name columns of 0 and 1 in "
             f"data.label_columns; at {where} the {columns.label!r} cell is {shown(text)}",
         )
-    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    kept = [name.strip() for name in names if name.strip()]
+    return tuple(dict.fromkeys(_name(where, columns, name) for name in kept))
+
+
+def _name(where: str, columns: LabelColumns, text: str) -> str:
+    """The name of a class as it can be written anywhere."""
+    refuse_half_characters(where, columns.label, text)
+    return one_line(text)
 
 
 def _number(where: str, column: str, cell: object) -> float:
@@ -199,10 +209,11 @@ def _printed_list(text: str) -> list[str] | None:
     """The list of texts that JSON or Python printed like this; None if neither did."""
     try:
         items = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             items = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            # All that Python says may come of a text; the last two where it nests too deep.
             return None
         # NumPy prints lists without commas, which Python would read as one long word.
         items = items if repr(items) == text else None

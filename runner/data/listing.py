@@ -1,6 +1,7 @@
 """From a list of labelled names to an opened source: what folders, manifests and hubs share."""
 
 import logging
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,14 +57,18 @@ class FileContents:
     def stamp(self, position: int) -> Stamp | None:
         """Size and time of change."""
         try:
-            stat = self.paths[position].stat()
-        except OSError:
+            status = self.paths[position].stat()
+        except (OSError, ValueError):
             return None
-        return stat.st_size, stat.st_mtime_ns
+        return status.st_size, status.st_mtime_ns
 
     def read(self, position: int) -> bytes:
-        """The whole file."""
-        return self.paths[position].read_bytes()
+        """The whole file; see `Contents.read`."""
+        path = self.paths[position]
+        # A pipe would be waited for, and a device may never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError("a folder, pipe or device, not a file")
+        return path.read_bytes()
 
 
 def source_from_listing(
@@ -75,6 +80,8 @@ def source_from_listing(
     classes: tuple[str, ...] | None = None,
     max_unreadable: float,
     cache: Path | None,
+    max_pixels: int | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Source:
     """A source of the readable ones among the listed images, sorted by id.
 
@@ -87,6 +94,8 @@ def source_from_listing(
             None sorts those that occur.
         max_unreadable: Share in [0, 1] of unreadable images above which this is an error.
         cache: Folder of caches, or None.
+        max_pixels: As of `decode`.
+        notes: What a user should know of the listing.
     Raises:
         DataError: If there is nothing, only one class, a class without a readable image, or
             too much is unreadable.
@@ -97,7 +106,7 @@ def source_from_listing(
     classes = _classes(name, labels, kind, classes)
     refuse_one_label(name, "image", labels, kind, classes)
     _refuse_repeated_ids(name, listed)
-    findings = scan(contents, cache=cache)
+    findings = scan(contents, cache=cache, max_pixels=max_pixels)
     order = sorted(range(len(listed)), key=lambda position: listed[position].id)
     unreadable = _unreadable(name, [listed[i] for i in order], [findings[i] for i in order])
     _refuse_too_many(name, unreadable, len(listed), max_unreadable)
@@ -105,8 +114,17 @@ def source_from_listing(
     refuse_empty_classes(name, "image", [labels[i] for i in kept], kind, classes)
     digests = [findings[position].digest for position in kept]
     examples = examples_of([listed[i] for i in kept], digests, kind, classes)
-    reader = _reader(contents, kept, examples)
-    return Source(name, classes, examples, unreadable, flip_is_safe=True, reader=reader, kind=kind)
+    reader = _reader(contents, kept, examples, max_pixels)
+    return Source(
+        name,
+        classes,
+        examples,
+        unreadable,
+        flip_is_safe=True,
+        reader=reader,
+        kind=kind,
+        notes=notes,
+    )
 
 
 def examples_of(
@@ -175,7 +193,9 @@ def _refuse_too_many(
         )
 
 
-def _reader(contents: Contents, kept: list[int], examples: tuple[Example, ...]) -> ImageReader:
+def _reader(
+    contents: Contents, kept: list[int], examples: tuple[Example, ...], max_pixels: int | None
+) -> ImageReader:
     """Reads the image of an example, making sure that it is still the one that was scanned."""
 
     def read(index: int, enough: int | None) -> Image.Image:
@@ -185,7 +205,7 @@ def _reader(contents: Contents, kept: list[int], examples: tuple[Example, ...]) 
             encoded = contents.read(kept[index])
             if digest_of(encoded) != example.digest:
                 raise DataError(f"{example.id} changed since this run looked at it; start again")
-            return decode(encoded, enough=enough)
+            return decode(encoded, enough=enough, max_pixels=max_pixels)
         except (OSError, Unreadable) as err:
             raise DataError(f"{example.id} can no longer be read ({err}); start again") from err
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from runner.data.cells import cell_text
+from runner.data.cells import cell_text, refuse_half_characters
 from runner.data.errors import DataSettingError, counted, named
 from runner.data.example import Part, Source
 from runner.data.folder import PART_FOLDERS
@@ -16,6 +16,7 @@ from runner.data.labels import (
     refuse_unfit_columns,
 )
 from runner.data.listing import FileContents, Listed, source_from_listing
+from runner.data.names import one_line
 from runner.data.table_files import Table, read_table, refuse_missing_columns
 from runner.errors import DataError
 from runner.experiment import LabelKind
@@ -40,6 +41,7 @@ def manifest_source(
     allow_outside: bool,
     max_unreadable: float,
     cache: Path | None,
+    max_pixels: int | None = None,
 ) -> Source:
     """The images a manifest lists.
 
@@ -51,6 +53,7 @@ def manifest_source(
         allow_outside: Whether its paths may leave `root`.
         max_unreadable: Share in [0, 1] of missing or unreadable images that is tolerated.
         cache: Folder of caches, or None.
+        max_pixels: As of `decode`.
     Raises:
         DataSettingError: If the file or a column is missing, or a path leaves the root.
         DataError: If a cell is empty, a path listed twice, or too many images unreadable.
@@ -61,9 +64,9 @@ def manifest_source(
     listed, paths = [], []
     for number, row in table.records():
         where = f"{path}, {table.unit} {number}"
-        entry = _listed(where, row, columns, kind)
-        listed.append(entry)
-        paths.append(_inside(root, entry.id, where, allow_outside=allow_outside))
+        written = _path_in(where, row, columns.path)
+        listed.append(_listed(where, row, written, columns, kind))
+        paths.append(_inside(root, written, where, allow_outside=allow_outside))
     _refuse_repeats(path, table, listed)
     refuse_idle_separator(str(path), columns.labels, [entry.label for entry in listed])
     return source_from_listing(
@@ -74,6 +77,7 @@ def manifest_source(
         classes=columns.labels.flags,
         max_unreadable=max_unreadable,
         cache=cache,
+        max_pixels=max_pixels,
     )
 
 
@@ -86,13 +90,23 @@ def _refuse_missing(path: Path, table: Table, columns: Columns) -> None:
     refuse_missing_columns(str(path), table.columns, asked)
 
 
-def _listed(where: str, row: dict[str, object], columns: Columns, kind: LabelKind) -> Listed:
-    """One row as a listing entry; its id is the path as written, with forward slashes."""
-    path = cell_text(row.get(columns.path))
+def _path_in(where: str, row: dict[str, object], column: str) -> str:
+    """The path in a row as written, with forward slashes."""
+    path = cell_text(row.get(column))
     if not path:
-        raise DataError(f"{where}: the {columns.path!r} cell is empty")
+        raise DataError(f"{where}: the {column!r} cell is empty")
+    if "\0" in path:
+        raise DataError(f"{where}: the {column!r} cell holds a NUL character: {path!r}")
+    refuse_half_characters(where, column, path)
+    return _normal(path)
+
+
+def _listed(
+    where: str, row: dict[str, object], written: str, columns: Columns, kind: LabelKind
+) -> Listed:
+    """One row as a listing entry; its id is the path, on one line."""
     return Listed(
-        _normal(path),
+        one_line(written),
         read_label(where, row, columns.labels, kind),
         group=cell_text(row.get(columns.group)) or None,
         split=part_in(where, cell_text(row.get(columns.split))),
@@ -106,7 +120,9 @@ def _normal(path: str) -> str:
 
 
 def manifest_names(path: Path, column: str) -> tuple[str, ...]:
-    """The images that a manifest names, as their ids are; () if it has no such column.
+    """The images that a manifest names, each once; () if it has no such column.
+
+    Paths as written, with forward slashes: where the image lies, not how messages call it.
 
     Args:
         path: As of `manifest_source`.
@@ -145,7 +161,8 @@ def _inside(root: Path, relative: str, where: str, *, allow_outside: bool) -> Pa
     if not allow_outside and os.path.commonpath([base, path]) != base:
         raise DataSettingError(
             "data.allow_outside",
-            f"{where}: {relative} leaves the root folder {base}; set allow_outside: true if you "
+            f"{where}: {one_line(relative)} leaves the root folder {base}; set allow_outside: "
+            "true if you "
             "trust this manifest",
             seen="false",
             allowed=("true",),

@@ -119,7 +119,12 @@ def _open_images(
         return bundled_source(settings.name, size=settings.size)
     if settings.source == "folder":
         path = from_base(base, settings.path)
-        return folder_source(path, max_unreadable=settings.max_unreadable, cache=cache)
+        return folder_source(
+            path,
+            max_unreadable=settings.max_unreadable,
+            cache=cache,
+            max_pixels=settings.max_pixels,
+        )
     return _open_torchvision(settings, base, cache)
 
 
@@ -140,6 +145,7 @@ def _open_manifest(
         allow_outside=settings.allow_outside,
         max_unreadable=settings.max_unreadable,
         cache=cache,
+        max_pixels=settings.max_pixels,
     )
 
 
@@ -156,6 +162,7 @@ def _open_torchvision(settings: TorchvisionData, base: Path, cache: Path | None)
         download=settings.download,
         max_unreadable=settings.max_unreadable,
         cache=cache,
+        max_pixels=settings.max_pixels,
     )
 
 
@@ -168,4 +175,5 @@ def _open_huggingface(
         kind=labels,
         max_unreadable=settings.max_unreadable,
         cache=cache,
+        max_pixels=settings.max_pixels,
     )

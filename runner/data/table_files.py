@@ -4,6 +4,9 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from runner.data.cells import shown
 from runner.data.delimited import rows_of
@@ -11,6 +14,16 @@ from runner.data.errors import DataSettingError, counted
 from runner.errors import DataError, nearest_spelling
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_SIGNATURES = {
+    b"PK\x03\x04": "an Excel workbook (.xlsx) or another ZIP archive",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook (.xls) or another file of Microsoft Office",
+    b"PAR1": "a Parquet file, whose name should end in .parquet",
+    b"\x1f\x8b": "compressed with gzip",
+    b"%PDF": "a PDF file",
+}
+"""What people give for a text file, by its first bytes."""
+# What a value of a Parquet file takes as a Python object, at the least; texts take more.
+_BYTES_OF_A_VALUE = 64
 _SHOWN_NAME = 40  # characters of a column's name in a message
 
 
@@ -61,15 +74,24 @@ def decoded(path: Path) -> str:
     """A text file's content: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
-        DataError: If it is in another encoding; names the line.
+        DataError: If it is no text at all; if it is in another encoding, names the line.
     """
     encoded = path.read_bytes()
+    for beginning, what in _SIGNATURES.items():
+        if encoded.startswith(beginning):
+            raise DataError(f"{path} is {what}, not text; save it as text (CSV, UTF-8)")
     encoding = "utf-16" if encoded.startswith(_UTF16_MARKS) else "utf-8-sig"
     try:
         return encoded.decode(encoding)
     except UnicodeDecodeError as err:
         line = encoded[: err.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from err
+
+
+def _refuse_unmarked_utf16(path: Path, text: str) -> None:
+    """Refuse UTF-16 without its mark, which passes for UTF-8: a NUL beside each letter."""
+    if "\0" in text.partition("\n")[0]:
+        raise DataError(f"{path}, line 1: holds NUL characters; save the file as UTF-8")
 
 
 def refuse_missing_columns(
@@ -124,7 +146,9 @@ def _short(name: str) -> str:
 def _read_delimited(path: Path) -> Table:
     """A delimited text file, its first line the names of the columns."""
     likely = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = rows_of(decoded(path), title=str(path), likely=likely)
+    text = decoded(path)
+    _refuse_unmarked_utf16(path, text)
+    lines = rows_of(text, title=str(path), likely=likely)
     rows = [(n, cells) for n, cells in lines if any(cell.strip() for cell in cells)]
     if not rows:
         raise DataError(f"{path} is empty; its first line must name the columns")
@@ -160,6 +184,8 @@ def _json_object(where: str, line: str) -> dict[str, object]:
     except ValueError as err:
         hint = "; write one JSON object a line" if line.strip() in ("[", "{") else ""
         raise DataError(f"{where}: not JSON ({err}){hint}") from err
+    except RecursionError as err:
+        raise DataError(f"{where}: lists or objects nested too deep to be read") from err
     if not isinstance(record, dict):
         raise DataError(f"{where}: should hold a JSON object, not {shown(record)}")
     return record
@@ -170,10 +196,39 @@ def _read_parquet(path: Path) -> Table:
     from pyarrow.lib import ArrowException
 
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:
+            _refuse_too_large(path, file.metadata)
+            table = file.read()
     except (ArrowException, OSError) as err:
         raise DataError(f"{path} is not a Parquet file: {err}") from err
     names = tuple(str(name) for name in table.column_names)
-    columns = [column.to_pylist() for column in table.columns]
+    columns = []
+    for name, column in zip(names, table.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (ArrowException, ValueError, OverflowError) as err:
+            # Text that is not UTF-8, a date beyond Python's calendar.
+            raise DataError(f"{path}: the column {name!r} cannot be read: {err}") from err
     rows = zip(*columns, strict=True) if columns else iter(())
     return Table(names, tuple(enumerate(rows, start=1)), "row")
+
+
+def _refuse_too_large(path: Path, described: Any) -> None:
+    """Refuse a Parquet file that unpacks to more than the memory that is free.
+
+    Equal values are kept once, so a small file can hold any number of rows.
+
+    Args:
+        path: The file, for the message.
+        described: Its `FileMetaData`.
+    """
+    groups = range(described.num_row_groups)
+    packed = sum(described.row_group(group).total_byte_size for group in groups)
+    needed = packed + described.num_rows * described.num_columns * _BYTES_OF_A_VALUE
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise DataError(
+            f"{path}: {described.num_rows:,} rows of {counted(described.num_columns, 'column')} "
+            f"would take about {needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} are "
+            "free. Keep the rows and columns that are needed in a file of their own"
+        )

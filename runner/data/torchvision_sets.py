@@ -69,7 +69,13 @@ class ArrayContents:
 
 
 def torchvision_source(
-    name: str, *, root: Path, download: bool, max_unreadable: float, cache: Path | None
+    name: str,
+    *,
+    root: Path,
+    download: bool,
+    max_unreadable: float,
+    cache: Path | None,
+    max_pixels: int | None = None,
 ) -> Source:
     """One of torchvision's data sets, with its own splits where it has them.
 
@@ -79,6 +85,7 @@ def torchvision_source(
         download: Whether torchvision may fetch it.
         max_unreadable: Share in [0, 1] of unreadable images that is tolerated.
         cache: Folder of caches, or None.
+        max_pixels: As of `decode`.
     Raises:
         DataSettingError: If there is no such set, or it is not under `root`.
         DataError: If it cannot be downloaded.
@@ -103,6 +110,7 @@ def torchvision_source(
         classes=classes,
         max_unreadable=max_unreadable,
         cache=cache,
+        max_pixels=max_pixels,
     )
     return _unmirrored(source) if any(part in name for part in _HAS_WRITING) else source
 

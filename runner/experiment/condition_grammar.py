@@ -1,5 +1,6 @@
 """The grammar of `when:`, which says under which conditions a parameter is in use."""
 
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -93,12 +94,17 @@ def _flaws_of_bound(condition: Condition, path: KeyPath, keys: TaskKeys) -> Iter
         yield Flaw(path, "must be one number", list(condition.values))
         return
     value = condition.values[0]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number and not (value == MAX and condition.parameter == "freeze_depth"):
-        yield Flaw(path, "must be a number (or, for freeze_depth, max)", value)
+    if not _is_finite(value) and not (value == MAX and condition.parameter == "freeze_depth"):
+        yield Flaw(path, "must be a finite number (or, for freeze_depth, max)", value)
     elif all(keys.value_flaw(condition.parameter, number) for number in (0.5, 1)):
         rule = f"{condition.parameter} is not a number, so nothing is below or above it"
         yield Flaw(path, rule, value)
+
+
+def _is_finite(value: object) -> bool:
+    """Whether a value is a number that a float can hold; NaN is not below anything."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
 
 
 def _possible(parent: Any) -> list[Scalar] | None:

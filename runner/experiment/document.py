@@ -168,7 +168,7 @@ def _compose(text: str, shown: str, tree: "_TreeReader") -> yaml.Node | None:
         raise _refusal(shown, line, _explain(err, text)) from err
     except (yaml.YAMLError, ValueError, OverflowError) as err:
         # An escape such as "\U00110000" ends in a bare ValueError inside PyYAML.
-        raise _refusal(shown, 1, f"is not YAML: {err}") from err
+        raise _refusal(shown, 1, f"is not YAML: {' '.join(str(err).split())}") from err
 
 
 def _explain(err: yaml.MarkedYAMLError, text: str) -> str:

@@ -66,6 +66,13 @@ class ImageDataSettings(CommonDataSettings):
         le=1,
         description="Fraction of images that may be unreadable before the run is stopped.",
     )
+    max_megapixels: float | None = Field(
+        None,
+        gt=0,
+        le=178,
+        description="Largest image that is read, in millions of pixels; larger ones count as "
+        "unreadable before they are decoded. null: Pillow's limit, 89.",
+    )
     image_size: int | None = Field(
         None, ge=8, le=4096, description="Side of the model's input, in pixels; null: its own."
     )
@@ -89,6 +96,11 @@ class ImageDataSettings(CommonDataSettings):
         description="Standard deviation of each colour channel, as for `mean`; null: the "
         "model's own.",
     )
+
+    @property
+    def max_pixels(self) -> int | None:
+        """Pixels of the largest image that is read; None: Pillow's limit."""
+        return None if self.max_megapixels is None else round(self.max_megapixels * 1e6)
 
 
 class CleaningSettings(BaseModel):

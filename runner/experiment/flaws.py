@@ -39,12 +39,9 @@ def flaws_of(error: ValidationError, schema: dict[str, Any]) -> list[Flaw]:
         # Of several ways a value could have been right, our own check says more than a type.
         if flaw.path not in flaws or details["type"] == "value_error":
             flaws[flaw.path] = flaw
-    return [flaw for path, flaw in flaws.items() if not _has_deeper(path, flaws)]
-
-
-def _has_deeper(path: KeyPath, flaws: Mapping[KeyPath, Flaw]) -> bool:
-    """Whether a part of a value is at fault: then the value as a whole need not be named."""
-    return any(len(other) > len(path) and other[: len(path)] == path for other in flaws)
+    # Where a part of a value is at fault, the value as a whole need not be named.
+    wholes = {path[:length] for path in flaws for length in range(len(path))}
+    return [flaw for path, flaw in flaws.items() if path not in wholes]
 
 
 def _flaw(details: ErrorDetails, schema: dict[str, Any]) -> Flaw:

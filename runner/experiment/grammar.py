@@ -9,6 +9,7 @@ momentum: {float: [0.8, 0.99], when: {optimizer: sgd}}
 layer_decay: {float: [0.6, 1.0], when: {freeze_depth: {below: max}}}
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -127,8 +128,8 @@ class _SpaceReader:
         ends = self._ends(name, "float", written["float"])
         log = self._log((name, "log"), written)
         step = written.get("step")
-        if step is not None and (not _is_number(step) or step <= 0):
-            self.flaws.append(Flaw((name, "step"), "must be a number above 0", step))
+        if step is not None and not (_is_number(step) and 0 < step <= sys.float_info.max):
+            self.flaws.append(Flaw((name, "step"), "must be a finite number above 0", step))
             return None
         if ends is None:
             return None

@@ -7,6 +7,7 @@ FREE_KEYS = frozenset(
     {
         "description",
         "data.max_unreadable",
+        "data.max_megapixels",
         "data.max_empty",
         "data.download",
         "train.checkpoint",

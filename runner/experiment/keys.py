@@ -1,5 +1,6 @@
 """Which keys a task's trials may set, and to what: those of the recipe that it has, or any."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,7 +110,9 @@ def keys_of(task: object) -> TaskKeys:
 
 
 def _free_flaw(name: str, value: object) -> Flaw | None:
-    """Any scalar will do for an objective of one's own."""
+    """Any scalar that JSON can hold will do for an objective of one's own."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return Flaw((), f"{name} must be a finite number", value)
     if value is None or isinstance(value, bool | int | float | str):
         return None
     return Flaw((), f"{name} must be a number, text, true, false or null", value)

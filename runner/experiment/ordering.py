@@ -28,6 +28,6 @@ def in_sampling_order(
         return dict(parameters), [Flaw((circle[0], "when"), rule)]
     ordered: dict[str, Parameter] = {}
     while len(ordered) < len(parameters):
-        ready = next(n for n in parameters if n not in ordered and parents[n] <= set(ordered))
+        ready = next(n for n in parameters if n not in ordered and parents[n] <= ordered.keys())
         ordered[ready] = parameters[ready]
     return ordered, []

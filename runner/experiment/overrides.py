@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from runner.errors import ExperimentError, Problem
-from runner.experiment.document import Document, parse_text
+from runner.experiment.document import DEEPEST_NESTING, Document, parse_text
 from runner.experiment.lookup import ascii_safe
 from runner.experiment.marks import KeyPath, dotted, key_path
 from runner.experiment.scalars import plain_scalar, printable, without_password
@@ -28,6 +28,10 @@ def apply_override(document: Document, override: str, *, expand: Expand) -> Docu
     path = key_path(key.strip())
     if not equals or not all(part != "" for part in path) or not path:
         raise _refusal(option, "", "must have the form key=value, e.g. search.trials=5")
+    if not key.isprintable():
+        raise _refusal(option, "", "control characters are not allowed in a key")
+    if len(path) > DEEPEST_NESTING:
+        raise _refusal(option, dotted(path[:3]), f"is nested deeper than {DEEPEST_NESTING}")
     value = _value(text.strip(), option, path)
     if path[:2] == ("search", "space") and len(path) > 2:
         document = expand(document)

@@ -24,6 +24,7 @@ _CONSTANTS: dict[str, Scalar] = {
 # No leading zeros: 010 is eight in YAML 1.1 and ten in 1.2, so here it is neither but text.
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_LONGEST_LOOKED_AT = 8192  # characters of a value that are searched for a password to hide
 _LARGEST_DIGITS = 18
 """More digits than this do not fit 64 bits; such a number is read as a float."""
 
@@ -55,7 +56,7 @@ def printable(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, list | tuple):
         return _short("[" + ", ".join(printable(item) for item in value) + "]")
-    return _short(without_password(repr(value)))
+    return _short(without_password(repr(value)[:_LONGEST_LOOKED_AT]))
 
 
 def without_password(text: str) -> str:

@@ -40,7 +40,7 @@ def _weights(value: str) -> str:
 def _plain(value: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, RecursionError) as err:
         raise ValueError("must hold finite numbers, text, lists and mappings only") from err
     return value
 

@@ -6,6 +6,8 @@ requirements name. How an image becomes pixels is therefore written here a secon
 holds it against the training code.
 
 Input: a column `image` of encoded image files, as bytes or as base64 text (JSON knows no bytes).
+An image is read as it is in training, but never one of more pixels than Pillow's limit, whatever
+`data.max_megapixels` said then: here bytes may come from anybody.
 Output by kind: one class: `label`, `probability`, and the probability of each class in a column
 named after it; several: `labels`, joined by ", ", and such a column for each; a number:
 `prediction`.
@@ -18,6 +20,7 @@ import base64
 import binascii
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +38,13 @@ from torch import Tensor
 from runner.promotion.served_answers import answer_table
 
 DEFAULT_BATCH_SIZE = 32
+# What is read; of Pillow's other formats EPS would start Ghostscript.
+FORMATS = (
+    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF", "JXL", "TGA",
+)  # fmt: skip
 _DRAFT_MARGIN = 2  # a reduced JPEG keeps twice the side asked for, so the resize hides it
 _HAS_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+_STRIP = 2**20  # values of a 16-bit image that are scaled at once: as float64 they take 8 bytes
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -136,7 +144,8 @@ def decode(encoded: bytes, *, enough: int) -> Image.Image:
         enough: Shorter side in pixels that suffices; a JPEG may be decoded smaller, never below
             twice that.
     Raises:
-        ValueError: If the file is empty, no image, or larger than Pillow's limit.
+        ValueError: If the file is empty, no image of `FORMATS`, or larger than Pillow's limit.
+        Image.DecompressionBombError: If it is larger than twice that.
         OSError: If it is cut short.
     """
     if not encoded:
@@ -152,8 +161,10 @@ def decode(encoded: bytes, *, enough: int) -> Image.Image:
 
 
 def _opened(encoded: bytes) -> Image.Image:
+    Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]
     try:
-        return Image.open(io.BytesIO(encoded))
+        return Image.open(io.BytesIO(encoded), formats=known)
     except UnidentifiedImageError as err:
         raise ValueError("not an image that Pillow knows") from err
 
@@ -171,22 +182,43 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _to_8_bits(image).convert("RGB")
     if image.mode in _HAS_ALPHA or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("RGB")
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _to_8_bits(image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    if image.mode.startswith("I;16") or (image.mode == "I" and values.max() > 255):
-        values = values / 257.0
-    elif image.mode == "F" and values.min() >= 0 and values.max() <= 1:
-        values = values * 255.0
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    deep = np.asarray(image)
+    times, over = _scale(image.mode, deep)
+    clear = image.info.get("transparency")
+    grey = np.empty(deep.shape, np.uint8)
+    for rows, values in _strips(deep):
+        grey[rows] = np.clip(np.rint(values * times / over), 0, 255)
+        if isinstance(clear, int):
+            grey[rows][deep[rows] == clear] = 255
+    return Image.fromarray(grey)
+
+
+def _scale(mode: str, deep: np.ndarray) -> tuple[float, float]:
+    if mode.startswith("I;16"):
+        return 1.0, 257.0
+    ends = [(values.min(), values.max()) for _, values in _strips(deep)]
+    lowest, highest = min(low for low, _ in ends), max(high for _, high in ends)
+    if mode == "I" and highest > 255:
+        return 1.0, 257.0
+    return (255.0, 1.0) if mode == "F" and lowest >= 0 and highest <= 1 else (1.0, 1.0)
+
+
+def _strips(deep: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    height, width = deep.shape
+    step = max(1, _STRIP // width)
+    for top in range(0, height, step):
+        rows = slice(top, top + step)
+        yield rows, np.nan_to_num(deep[rows].astype(np.float64))
 
 
 def centre_square(image: Image.Image, *, resolution: int, interpolation: str) -> np.ndarray:

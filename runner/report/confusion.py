@@ -1,6 +1,6 @@
-"""The confusion matrix, readable for two classes or a hundred."""
+"""Which classes are taken for which, readable for two classes or ten thousand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.report.drawing import ACCENT, INK, SOFT, empty_figure, short_name
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _MAX_NUMBERED = 30
 _MAX_NAMED = 60
 _WORST_PAIRS = 12
+_WORST_PAIRS_ALONE = 25  # where there is no matrix beside them
 
 
 def confusion_matrix(
@@ -46,7 +47,28 @@ def confusion_matrix(
     if is_numbered:
         _number_cells(axes, counts, shares)
     else:
-        _list_pairs(figure.add_subplot(grid[1]), counts, classes)
+        _list_pairs(figure.add_subplot(grid[1]), list(_worst_pairs(counts, classes)), step=0.042)
+    return figure
+
+
+def confused_classes(
+    pairs: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], *, title: str = ""
+) -> "Figure":
+    """The most frequent mistakes as a list, where there are too many classes for a matrix.
+
+    Args:
+        pairs: true, predicted and count of each pair of classes, the most frequent first.
+        results: Recall and support of each class.
+        title: Above the picture.
+    """
+    figure = empty_figure(7.5, 6.5, title)
+    axes = figure.add_subplot()
+    right = round(sum(row["recall"] * row["support"] for row in results))
+    total = sum(row["support"] for row in results)
+    head = f"{right:,} of {total:,} right, {len(results):,} classes"
+    axes.set_title(head, fontsize=11, color=INK, loc="left")
+    listed = [(pair["count"], pair["true"], pair["predicted"]) for pair in pairs]
+    _list_pairs(axes, listed[:_WORST_PAIRS_ALONE], step=0.036)
     return figure
 
 
@@ -99,21 +121,25 @@ def _number_cells(axes: "Axes", counts: Any, shares: Any) -> None:
             )
 
 
-def _list_pairs(axes: "Axes", counts: Any, classes: Sequence[str]) -> None:
-    """The most frequent mistakes as text, beside a matrix too large for names."""
+def _worst_pairs(counts: Any, classes: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """The most frequent mistakes of a matrix: how often, label, prediction."""
     import numpy as np
 
-    axes.set_axis_off()
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(wrong, axis=None, kind="stable")[::-1][:_WORST_PAIRS]
-    axes.text(0.1, 1, "most frequent mistakes", fontsize=10, color=INK, va="top", weight="bold")
-    for line, place in enumerate(order):
+    for place in order:
         row, column = divmod(int(place), len(classes))
-        count = int(wrong[row, column])
-        if not count:
-            break
-        text = f"{short_name(classes[row])} as {short_name(classes[column])}"
-        top = 0.95 - 0.042 * line
+        if count := int(wrong[row, column]):
+            yield count, classes[row], classes[column]
+
+
+def _list_pairs(axes: "Axes", pairs: Sequence[tuple[int, str, str]], *, step: float) -> None:
+    """The most frequent mistakes as text, each `step` of the axes' height below the one before."""
+    axes.set_axis_off()
+    axes.text(0.1, 1, "most frequent mistakes", fontsize=10, color=INK, va="top", weight="bold")
+    for line, (count, label, prediction) in enumerate(pairs):
+        text = f"{short_name(label)} as {short_name(prediction)}"
+        top = 0.95 - step * line
         axes.text(0.1, top, f"{count}", fontsize=9, color=ACCENT, va="top")
         axes.text(0.2, top, text, fontsize=9, color=INK, va="top")

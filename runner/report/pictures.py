@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
 from runner.experiment import CUSTOM, Direction, LabelKind
-from runner.report.confusion import confusion_matrix
+from runner.report.confusion import confused_classes, confusion_matrix
 from runner.report.curves import NO_DIRECTIONS, learning_curves
 from runner.report.drawing import drawing_style, save, whole_file
 from runner.report.mistakes import Show, mistakes_of
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from runner.data import Text
 
 Evaluation = Mapping[str, Any]
-"""As the task writes it: kind, metrics, worst, history; classes, confusion, per_class, points."""
+"""As the task writes it: kind, metrics, worst, history; classes, confusion or most_confused,
+per_class, points."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,11 @@ def _figures(
         yield (
             "confusion",
             confusion_matrix(evaluation["confusion"], evaluation["classes"], title=title),
+        )
+    if evaluation.get("most_confused"):
+        yield (
+            "confusion",
+            confused_classes(evaluation["most_confused"], evaluation["per_class"], title=title),
         )
     if evaluation.get("points"):
         metrics = evaluation.get("metrics", {})

@@ -12,10 +12,15 @@ from torch.nn import functional
 from runner.data import Label
 from runner.experiment import TaskForm
 from runner.tasks.contract import LossSettings, Predictions, Rows
-from runner.tasks.counting import confusion_counts, correlation, counts_of_confusion
+from runner.tasks.counting import (
+    Counts,
+    confusion_counts,
+    correlation,
+    counts_of_pairs,
+    most_confused,
+)
 from runner.tasks.evaluation import (
     WORST_MISTAKES,
-    each_column,
     finite_or_null,
     mean_of_defined,
     opening,
@@ -23,6 +28,12 @@ from runner.tasks.evaluation import (
 )
 from runner.tasks.losses import ClassCriterion, balanced_weights, chosen_loss
 from runner.tasks.ranking import auroc
+
+MOST_CLASSES_OF_A_MATRIX = 200
+"""Of more classes than this an evaluation lists pairs that are confused: at ten thousand the
+matrix would be a hundred million numbers, nearly all of them 0."""
+_MOST_CONFUSED = 1000  # pairs listed of so many classes
+_BLOCK = 2**22  # outputs that are looked at as float64 at once, 32 MiB
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class ClassificationTask:
         Source: scikit-learn's definitions; the loss is cross-entropy without label smoothing.
         """
         outputs, targets = predictions.outputs, predictions.targets
-        counts = counts_of_confusion(self._confusion(predictions))
+        counts = self._counts(predictions)
         f1 = counts.f1(undefined=0.0)
         return {
             "accuracy": float(counts.hits.sum() / counts.meant.sum()),
@@ -71,13 +82,16 @@ class ClassificationTask:
         }
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
-        """Also the confusion matrix (rows: true class) and the results of each class."""
-        confusion = self._confusion(predictions)
-        results = counts_of_confusion(confusion).per_class(undefined=0.0)
+        """Also the results of each class, and which classes are taken for which.
+
+        That is `confusion`, the matrix (rows: true class), or of more than
+        `MOST_CLASSES_OF_A_MATRIX` classes `most_confused`, the most frequent mistakes.
+        """
+        results = self._counts(predictions).per_class(undefined=0.0)
         return {
             **opening(self.form, self.score(predictions)),
             "classes": list(self.classes),
-            "confusion": confusion.tolist(),
+            **self._confusion(predictions),
             "per_class": per_class_rows(self.classes, results),
             "worst": self._worst(predictions),
         }
@@ -91,9 +105,21 @@ class ClassificationTask:
         """The classes, in the order of the outputs."""
         return {"task": self.form.name, "kind": "class", "classes": list(self.classes)}
 
-    def _confusion(self, predictions: Predictions) -> np.ndarray:
-        predicted = predictions.outputs.argmax(dim=1).numpy()
-        return confusion_counts(predictions.targets.numpy(), predicted, self.outputs)
+    def _counts(self, predictions: Predictions) -> Counts:
+        return counts_of_pairs(*_pairs(predictions), self.outputs)
+
+    def _confusion(self, predictions: Predictions) -> dict[str, Any]:
+        pairs = _pairs(predictions)
+        if self.outputs <= MOST_CLASSES_OF_A_MATRIX:
+            return {"confusion": confusion_counts(*pairs, self.outputs).tolist()}
+        return {
+            "most_confused": [
+                {"true": self.classes[true], "predicted": self.classes[wrong], "count": count}
+                for true, wrong, count in most_confused(
+                    *pairs, self.outputs, at_most=_MOST_CONFUSED
+                )
+            ]
+        }
 
     def _worst(self, predictions: Predictions) -> list[dict[str, Any]]:
         """Wrong classes, the surest first."""
@@ -133,8 +159,38 @@ def _auroc(expected: np.ndarray, outputs: Tensor) -> float:
 
     Over the classes that occur; NaN where fewer than two do, or an output is not a number.
     """
-    # Only the order matters, and logarithms keep it where probabilities round to 1.
-    log_p = outputs.double().log_softmax(dim=1).numpy()
-    first = 1 if log_p.shape[1] == 2 else 0
-    held = expected[:, None] == np.arange(log_p.shape[1])[None, :]
-    return mean_of_defined(each_column(auroc, held[:, first:], log_p[:, first:]))
+    classes = outputs.shape[1]
+    areas: list[float] = []
+    top, log_sum = _log_norms(outputs)
+    width = max(1, _BLOCK // max(1, len(expected)))
+    for start in range(1 if classes == 2 else 0, classes, width):
+        # Only the order matters, and logarithms keep it where probabilities round to 1.
+        log_p = outputs[:, start : start + width].double() - top - log_sum
+        if not bool(log_p.isfinite().all()):
+            return float("nan")
+        for place, scores in enumerate(log_p.T.contiguous().numpy(), start):
+            held = expected == place
+            if held.any() and not held.all():
+                areas.append(auroc(held, scores))
+    return mean_of_defined(np.array(areas))
+
+
+def _pairs(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted class of each example."""
+    return predictions.targets.numpy(), predictions.outputs.argmax(dim=1).numpy()
+
+
+def _log_norms(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What log_softmax takes from each row: its largest output, and the logarithm of a sum.
+
+    Without a second tensor of all outputs.
+
+    Returns:
+        Two tensors [N, 1], float64.
+    """
+    tops, log_sums = [], []
+    for part in torch.split(outputs, max(1, _BLOCK // outputs.shape[1])):
+        rows = part.double()
+        tops.append(rows.max(dim=1, keepdim=True).values)
+        log_sums.append((rows - tops[-1]).exp().sum(dim=1, keepdim=True).log())
+    return torch.cat(tops), torch.cat(log_sums)

@@ -72,9 +72,36 @@ def confusion_counts(expected: np.ndarray, predicted: np.ndarray, classes: int) 
     return pairs.reshape(classes, classes)
 
 
-def counts_of_confusion(confusion: np.ndarray) -> Counts:
-    """The counts of a confusion matrix [C, C]."""
-    return Counts(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+def counts_of_pairs(expected: np.ndarray, predicted: np.ndarray, classes: int) -> Counts:
+    """The counts of examples that each have one class, without the matrix of all pairs.
+
+    Args:
+        expected: Class indices, shape [N].
+        predicted: Likewise.
+        classes: C.
+    """
+    hits, meant, given = (
+        np.bincount(places, minlength=classes)
+        for places in (expected[expected == predicted], expected, predicted)
+    )
+    return Counts(hits, meant, given)
+
+
+def most_confused(
+    expected: np.ndarray, predicted: np.ndarray, classes: int, *, at_most: int
+) -> list[tuple[int, int, int]]:
+    """The most frequent mistakes: true class, predicted class, how often; the most frequent first.
+
+    Args:
+        expected: Class indices, shape [N].
+        predicted: Likewise.
+        classes: C.
+        at_most: How many are given.
+    """
+    wrong = expected != predicted
+    pairs, counts = np.unique(expected[wrong] * classes + predicted[wrong], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:at_most]
+    return [(*divmod(int(pairs[place]), classes), int(counts[place])) for place in order]
 
 
 def counts_of_labels(held: np.ndarray, predicted: np.ndarray) -> Counts:

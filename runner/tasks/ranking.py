@@ -5,6 +5,10 @@ scikit-learn's definitions without its checks of each call; the tests hold them 
 
 import numpy as np
 
+# Up to so many examples that hold, comparing each with all others is quicker than to sort: where
+# there are ten thousand classes of a few examples each, thirty times.
+_FEW = 8
+
 
 def auroc(held: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve: how often an example that holds scores above one that does not.
@@ -15,10 +19,21 @@ def auroc(held: np.ndarray, scores: np.ndarray) -> float:
         held: Shape [N], boolean, neither all nor none.
         scores: Shape [N], finite.
     """
+    if np.count_nonzero(held) <= _FEW:
+        return _auroc_of_few(scores[held], scores[~held])
     right, wrong = _at_thresholds(held, scores)
     widths = np.diff(wrong, prepend=0)
     heights = right - np.diff(right, prepend=0) / 2
     return float(widths @ heights) / float(right[-1] * wrong[-1])
+
+
+def _auroc_of_few(holding: np.ndarray, others: np.ndarray) -> float:
+    """The same by counting: both ways add up halves, which is exact."""
+    below = sum(
+        np.count_nonzero(others < score) + np.count_nonzero(others == score) / 2
+        for score in holding
+    )
+    return float(below) / float(len(holding) * len(others))
 
 
 def average_precision(held: np.ndarray, scores: np.ndarray) -> float:

@@ -23,6 +23,7 @@ from runner.trial.precision import Numerics
 from runner.trial.seeding import derive_seed
 
 PIXELS = "pixels"
+_MOST_LISTED = 10  # files that cannot be read, in a note
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,10 @@ class ImageModality:
         }
 
     def notes(self) -> Iterator[str]:
-        """Which images cannot be read."""
+        """Which images cannot be read, and which files are no images."""
+        yield from self.source.notes
         if unreadable := self.source.unreadable:
-            listed = ", ".join(unreadable)
+            listed = ", ".join(unreadable[:_MOST_LISTED])
+            if len(unreadable) > _MOST_LISTED:
+                listed += f" and {len(unreadable) - _MOST_LISTED} more"
             yield f"{len(unreadable)} images cannot be read and are left out: {listed}"

@@ -37,6 +37,99 @@ def test_folder_with_hidden_and_other_files_ignores_them(make_folder):
     assert len(opened(root).examples) == 2
 
 
+def test_folder_with_other_files_says_how_many_of_which_endings(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    for name in ("a.txt", "b.TXT", "clip.webm", "README", "what.a very long end of a name"):
+        (root / "cat" / name).write_bytes(b"x")
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+        (root / "dog" / name).write_bytes(b"x")
+
+    assert opened(root).notes == (
+        "5 files left out, not named like an image: 2 without an ending, 2 .txt, 1 .webm",
+    )
+    assert opened(make_folder({"cat": 1, "dog": 1}, name="clean")).notes == ()
+
+
+def test_folder_with_images_beside_the_classes_names_them(make_folder):
+    root = make_folder({"train/cat": 1, "train/dog": 1, "test/cat": 1, "test/dog": 1})
+    (root / "test" / "loose\n.jpg").write_bytes(b"x")
+    (root / "test" / "loose.txt").write_bytes(b"x")
+
+    assert opened(root).notes == ("1 image left out, beside the class folders: loose\\n.jpg",)
+
+
+def test_folder_with_a_class_of_other_files_only_says_which(make_folder):
+    root = make_folder({"cat": 1, "dog": 1})
+    (root / "emu").mkdir()
+    for name in ("a.mp4", "b.mp4", "c.raw"):
+        (root / "emu" / name).write_bytes(b"x")
+
+    with pytest.raises(
+        DataError, match=r"1 class without an image file: emu \(but 2 \.mp4, 1 \.raw\)\. Files w"
+    ):
+        opened(root)
+
+
+def test_folder_reads_files_by_content_whatever_their_ending(make_folder):
+    root = make_folder({"cat": 2, "dog": 2})
+    (root / "cat" / "000.png").rename(root / "cat" / "photo.jpg")
+    (root / "dog" / "000.png").rename(root / "dog" / "photo.TIFF")
+
+    source = opened(root)
+
+    assert [example.id for example in source.examples] == [
+        "cat/001.png", "cat/photo.jpg", "dog/001.png", "dog/photo.TIFF",
+    ]  # fmt: skip
+    assert source.image(1, enough=8).size == (24, 16)
+
+
+def test_folder_with_what_is_no_file_does_not_wait_for_it(make_folder):
+    root = make_folder({"cat": 3, "dog": 3})
+    os.mkfifo(root / "cat" / "pipe.png")
+    (root / "dog" / "endless.png").symlink_to("/dev/zero")
+
+    assert opened(root, max_unreadable=0.5).unreadable == (
+        "cat/pipe.png: cannot be read: a folder, pipe or device, not a file",
+        "dog/endless.png: cannot be read: a folder, pipe or device, not a file",
+    )
+
+
+def test_folder_with_two_spellings_of_one_class_is_refused(make_folder):
+    root = make_folder({"k\u00e4tzchen": 1, "ka\u0308tzchen": 1, "dog": 1})
+
+    with pytest.raises(DataError) as caught:
+        opened(root)
+
+    assert "class folders whose names look the same, but are stored in different ways" in str(
+        caught.value
+    )
+    assert r"'ka\u0308tzchen', 'k\xe4tzchen'. Put the images" in str(caught.value)
+
+
+def test_class_names_in_any_script_are_classes(make_folder):
+    source = opened(make_folder({"猫": 1, "собака": 1, "big cat": 1, "a\tb\n": 1}))
+
+    assert source.classes == ("a\\tb\\n", "big cat", "собака", "猫")
+
+
+def test_file_names_with_line_breaks_are_used_and_written_on_one_line(make_folder, caplog):
+    root = make_folder({"cat": 9, "dog": 9})
+    (root / "cat" / "000.png").rename(root / "cat" / "two\nlines\x1b[31m.png")
+    (root / "dog" / "broken\n.png").write_bytes(b"")
+
+    source = opened(root, max_unreadable=0.1)
+
+    (odd,) = [place for place, each in enumerate(source.examples) if "two" in each.id]
+    assert source.examples[odd].id == r"cat/two\nlines\x1b[31m.png"
+    assert source.image(odd).size == (24, 16)
+    assert source.unreadable == (r"dog/broken\n.png: the file is empty",)
+    assert [line for line in caplog.messages if "\n" in line or "\x1b" in line] == []
+
+    (root / "cat" / "two\nlines\x1b[31m.png").unlink()
+    with pytest.raises(DataError, match=r"cat/two\\nlines\\x1b\[31m\.png can no longer be read"):
+        source.image(odd)
+
+
 def test_folder_with_images_deeper_down_takes_the_first_level_as_class(make_folder):
     root = make_folder({"cat/indoors": 1, "cat/outdoors": 1, "dog": 1})
 

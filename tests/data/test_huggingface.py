@@ -72,6 +72,36 @@ def test_folder_of_images_is_read_by_datasets(make_folder, tmp_path, monkeypatch
     assert len(source.examples) == 4
 
 
+def floats(tmp_path: Path, labels: list[float | None]) -> Path:
+    """A set of images, each with a number."""
+    numbered = table(len(labels)).remove_columns("label").add_column("label", labels)
+    numbered.save_to_disk(str(tmp_path / "saved"))
+    return tmp_path / "saved"
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_number_that_is_none_is_refused_with_its_row(tmp_path, broken):
+    saved = floats(tmp_path, [1.0, 2.5, broken, 3.0])
+
+    with pytest.raises(DataError, match=r"all row 2: the 'label' cell should be a finite number"):
+        opened(saved, kind=LabelKind.NUMBER)
+
+
+def test_class_that_is_not_a_number_counts_as_missing(tmp_path, caplog):
+    source = opened(floats(tmp_path, [1.0, 2.0, float("nan"), 2.0]))
+
+    assert source.classes == ("1.0", "2.0")
+    assert "left out 1 row without a label" in caplog.text
+
+
+def test_class_without_a_name_is_refused_with_its_row(tmp_path):
+    plain = table(3).remove_columns("label").add_column("label", ["a", " ", "b"])
+    plain.save_to_disk(str(tmp_path / "saved"))
+
+    with pytest.raises(DataError, match=r"all row 1: the 'label' cell is empty"):
+        opened(tmp_path / "saved")
+
+
 def test_rows_without_a_label_are_left_out_and_told(tmp_path, caplog):
     table(4, labels=[0, 1, -1, -1]).save_to_disk(str(tmp_path / "saved"))
 

@@ -30,6 +30,19 @@ def test_class_is_the_cell_as_text(cell, name):
     assert read(cell, LabelKind.CLASS) == name
 
 
+@pytest.mark.parametrize("kind", [LabelKind.CLASS, LabelKind.CLASSES])
+def test_name_of_a_class_is_written_on_one_line(kind):
+    columns = LabelColumns(separator="|")
+
+    assert read("big\ncat", kind, columns) in ("big\\ncat", ("big\\ncat",))
+
+
+@pytest.mark.parametrize("kind", [LabelKind.CLASS, LabelKind.CLASSES])
+def test_half_a_character_in_a_class_is_refused(kind):
+    with pytest.raises(DataError, match="line 4: the 'label' cell holds half a character"):
+        read("c\ud800t", kind, LabelColumns(separator="|"))
+
+
 @pytest.mark.parametrize("cell", ["", "  ", None, float("nan")])
 def test_class_that_is_missing_is_refused(cell):
     with pytest.raises(DataError, match="t.csv, line 4: the 'label' cell is empty"):
@@ -153,7 +166,18 @@ def test_words_between_brackets_are_words():
     assert words_in("t", "tokens", "") == words_in("t", "tokens", None) == ()
 
 
-@pytest.mark.parametrize("cell", ["['EU' 'rejects']", "['EU', 3]", "['EU, 'x']"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['EU' 'rejects']",
+        "['EU', 3]",
+        "['EU, 'x']",
+        "['EU', {[]: 1}]",
+        "['EU', " + "[" * 3000 + "]",
+        '["EU", ' + "[" * 100_000 + "]",
+        "['EU', " + "-" * 100_000 + "1]",
+    ],
+)
 def test_printed_list_that_cannot_be_read_is_refused(cell):
     with pytest.raises(DataError, match="t, row 2: the 'tags' cell looks like a list that cannot"):
         words_in("t, row 2", "tags", cell)

@@ -1,16 +1,20 @@
 """CSV and Parquet manifests: separators, columns, roots, and what is refused."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from runner.data import manifest
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
 from runner.data.labels import LabelColumns
-from runner.data.manifest import Columns, manifest_source
+from runner.data.manifest import Columns, manifest_names, manifest_source
+from runner.data.table_files import Table
 from runner.errors import DataError
 from runner.experiment import LabelKind
+from tests.data.many_classes import write_pictures
 
 
 def opened(path: Path, **changes: object) -> Source:
@@ -242,3 +246,69 @@ def test_label_of_unreadable_images_alone_is_refused(root):
 
     with pytest.raises(DataError, match="no readable image in 1 label: y. Add images, or take"):
         opened(root / "m.csv", columns=columns, kind=LabelKind.CLASSES, max_unreadable=0.5)
+
+
+def test_paths_with_line_breaks_are_used_and_written_on_one_line(root):
+    (root / "a" / "000.png").rename(root / "a" / "two\nlines.png")
+    (root / "m.csv").write_text('path,label\n"a/two\nlines.png",cat\nb/000.png,dog\n')
+
+    source = opened(root / "m.csv")
+
+    assert [example.id for example in source.examples] == [r"a/two\nlines.png", "b/000.png"]
+    assert source.image(0).mode == "RGB"
+    assert manifest_names(root / "m.csv", "path") == ("a/two\nlines.png", "b/000.png")
+
+
+def test_classes_with_line_breaks_are_written_on_one_line(root):
+    (root / "m.csv").write_text('path,label\na/000.png,"big\ncat"\nb/000.png,dog\n')
+
+    assert opened(root / "m.csv").classes == (r"big\ncat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "message"),
+    [
+        ("a/\0.png", "cat", r"m\.parquet, row 1: the 'path' cell holds a NUL character: 'a/\\x00"),
+        ("a/000.png", "c\x07t", None),
+    ],
+)
+def test_parquet_with_control_characters_is_refused_or_escaped(root, path, label, message):
+    frame = pd.DataFrame({"path": [path, "b/000.png"], "label": [label, "dog"]})
+    frame.to_parquet(root / "m.parquet")
+
+    if message is None:
+        assert opened(root / "m.parquet").classes == (r"c\x07t", "dog")
+        return
+    with pytest.raises(DataError, match=message):
+        opened(root / "m.parquet")
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "column"), [("a/\ud800.png", "cat", "path"), ("a.png", "\udfff", "label")]
+)
+def test_half_a_character_is_refused_with_its_row(root, monkeypatch, path, label, column):
+    # Neither CSV nor Parquet can hold one; whatever else gives rows, might.
+    table = Table(("path", "label"), ((7, (path, label)),), "line")
+    monkeypatch.setattr(manifest, "read_table", lambda _: table)
+
+    with pytest.raises(DataError, match=f"line 7: the '{column}' cell holds half a character"):
+        opened(root / "m.csv")
+
+
+def test_path_that_leaves_the_root_is_shown_on_one_line(root):
+    (root / "m.csv").write_text('path,label\n"../x\ny.png",cat\nb/000.png,dog\n')
+
+    with pytest.raises(DataSettingError, match=r"line 2: \.\./x\\ny\.png leaves the root folder"):
+        opened(root / "m.csv")
+
+
+def test_manifest_with_ten_thousand_classes_opens_in_seconds(root, tmp_path):
+    names = write_pictures(tmp_path / "many", classes=10_000, each=1)
+    rows = "".join(f"{name},breed {number}\n" for number, name in enumerate(names))
+    (tmp_path / "many" / "m.csv").write_text(f"path,label\n{rows}")
+    started = time.perf_counter()
+
+    source = opened(tmp_path / "many" / "m.csv")
+
+    assert len(source.classes) == 10_000
+    assert time.perf_counter() - started < 30

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from PIL import Image
 
 from runner.data import DataSettingError, open_source
 from runner.errors import DataError
@@ -58,6 +59,24 @@ def test_max_unreadable_is_the_experiments(make_folder, tmp_path):
         open_source(
             settings.model_copy(update={"max_unreadable": 0.05}), base=tmp_path, cache=None
         )
+
+
+@pytest.mark.parametrize("source", ["folder", "manifest"])
+def test_max_megapixels_is_the_experiments(make_folder, tmp_path, monkeypatch, source):
+    root = make_folder({"cat": 2, "dog": 2})  # of 24 x 16 pixels
+    rows = [f"{name}/{number:03d}.png,{name}" for name in ("cat", "dog") for number in (0, 1)]
+    (root / "m.csv").write_text("\n".join(["path,label", *rows]))
+    kind, path = (FolderData, "images") if source == "folder" else (ManifestData, "images/m.csv")
+    settings = kind(source=source, path=path, max_megapixels=384e-6)
+
+    opened = open_source(settings, base=tmp_path, cache=None)
+
+    assert (len(opened.examples), opened.image(0).size) == (4, (24, 16))
+    small = settings.model_copy(update={"max_megapixels": 383e-6})
+    with pytest.raises(DataError, match="4 of 4 images unreadable .* or raise data.max_megapix"):
+        open_source(small, base=tmp_path, cache=None)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    assert len(open_source(settings, base=tmp_path, cache=None).examples) == 4
 
 
 def test_torchvision_without_root_looks_in_the_cache(tmp_path):

@@ -8,6 +8,8 @@ import pytest
 
 from runner.data import scanning
 from runner.data.folder import folder_source
+from runner.data.listing import FileContents
+from tests.data.conftest import picture
 
 
 @pytest.fixture
@@ -26,16 +28,16 @@ def looks(monkeypatch) -> list[int]:
     counts: list[int] = []
     look_all = scanning._look_all
 
-    def counting(contents, positions):
+    def counting(contents, positions, *others):
         counts.append(len(positions))
-        return look_all(contents, positions)
+        return look_all(contents, positions, *others)
 
     monkeypatch.setattr(scanning, "_look_all", counting)
     return counts
 
 
-def opened(root: Path, cache: Path | None):
-    return folder_source(root, max_unreadable=0.5, cache=cache)
+def opened(root: Path, cache: Path | None, max_pixels: int | None = None):
+    return folder_source(root, max_unreadable=0.5, cache=cache, max_pixels=max_pixels)
 
 
 def test_second_opening_looks_at_no_file(settled, tmp_path, looks):
@@ -98,3 +100,42 @@ def test_cache_that_cannot_be_written_is_no_failure(settled, tmp_path, caplog):
 
     assert len(opened(settled, tmp_path / "cache").examples) == 6
     assert "cannot be written" in caplog.text
+
+
+def test_another_limit_of_pixels_looks_at_every_file_again(settled, tmp_path, looks):
+    picture(9, width=40, height=40).save(settled / "cat" / "large.png")
+    small = opened(settled, tmp_path / "cache", max_pixels=1000)
+    large = opened(settled, tmp_path / "cache", max_pixels=2000)
+
+    assert looks == [7, 7]
+    assert [name.split(":")[0] for name in small.unreadable] == ["cat/large.png"]
+    assert "Scale it down, or raise data.max_megapixels" in small.unreadable[0]
+    assert large.unreadable == ()
+    assert large.image(3).size == (40, 40)
+
+
+def test_file_longer_than_any_picture_within_the_limit_is_not_read(settled, monkeypatch):
+    huge = settled / "cat" / "movie.png"
+    with huge.open("wb") as file:
+        file.truncate(10**9)  # a hole: it takes no disk
+
+    def read(position: int) -> bytes:
+        raise AssertionError("it was read")
+
+    contents = FileContents((huge,), "test")
+    monkeypatch.setattr(FileContents, "read", lambda self, position: read(position))
+    (finding,) = scanning.scan(contents, cache=None)
+
+    assert finding.problem == (
+        "a file of 1,000 MB; one picture within the limit of pixels takes at most 733. Save its "
+        "first picture alone, or raise data.max_megapixels"
+    )
+
+
+def test_name_that_no_file_can_have_is_a_problem_of_that_file():
+    contents = FileContents((Path("a\0b.png"), Path("half\ud800.png")), "test")
+
+    problems = [finding.problem for finding in scanning.scan(contents, cache=None)]
+
+    assert problems[0] == "cannot be read: embedded null byte"
+    assert problems[1].startswith("cannot be read: 'utf-8' codec can't encode")

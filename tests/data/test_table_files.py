@@ -1,7 +1,13 @@
 """Reading tables of every format, and what is refused with file and line."""
 
+import zipfile
+from types import SimpleNamespace
+
 import pandas as pd
+import psutil
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from runner.data.errors import DataSettingError
 from runner.data.table_files import (
@@ -130,3 +136,78 @@ def test_column_that_is_missing_is_refused_with_those_that_are_there(columns, me
 
     assert (caught.value.key, caught.value.seen) == ("data.label_column", "label")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "what"),
+    [
+        (b"PK\x03\x04", r"an Excel workbook \(\.xlsx\) or another ZIP archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"an Excel workbook \(\.xls\)"),
+        (b"PAR1", r"a Parquet file, whose name should end in \.parquet"),
+        (b"\x1f\x8b\x08", "compressed with gzip"),
+        (b"%PDF-1.7", "a PDF file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+def test_file_that_is_no_text_is_called_what_it_is(tmp_path, name, beginning, what):
+    (tmp_path / name).write_bytes(beginning + bytes(range(256)))
+
+    with pytest.raises(DataError, match=rf"{name} is {what}.*, not text; save it as text"):
+        read_table(tmp_path / name)
+
+
+def test_real_workbook_named_csv_is_called_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.csv", "w") as book:
+        book.writestr("[Content_Types].xml", "<Types/>")
+        book.writestr("xl/workbook.xml", "<workbook/>")
+
+    with pytest.raises(DataError, match="is an Excel workbook"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_utf16_without_its_mark_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_bytes("text,label\nwell,1\n".encode("utf-16-le"))
+
+    with pytest.raises(DataError, match="t.csv, line 1: holds NUL characters; save .* as UTF-8"):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, '{"a":' * 100_000])
+def test_json_that_nests_without_end_is_refused_with_its_line(tmp_path, value):
+    (tmp_path / "t.jsonl").write_text(f'{{"text": "a"}}\n{{"text": {value}\n')
+
+    with pytest.raises(DataError, match="t.jsonl, line 2: lists or objects nested too deep"):
+        read_table(tmp_path / "t.jsonl")
+
+
+def test_json_with_a_number_of_too_many_digits_is_refused_with_its_line(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"label": ' + "9" * 5000 + "}\n")
+
+    with pytest.raises(DataError, match=r"t.jsonl, line 1: not JSON \(Exceeds the limit"):
+        read_table(tmp_path / "t.jsonl")
+
+
+def test_parquet_that_unpacks_to_more_than_the_free_memory_is_refused(tmp_path, monkeypatch):
+    """Two million equal values take a few hundred bytes on the disk."""
+    rows = pa.table({"text": pa.array(["a"] * 2_000_000).dictionary_encode()})
+    parquet.write_table(rows, tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 10_000
+    free = SimpleNamespace(available=64 * 2**20)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / "t.parquet")
+
+    assert "2,000,000 rows of 1 column would take about 0.1 GiB of memory" in str(caught.value)
+    assert "and 0.1 are free. Keep the rows and columns that are needed" in str(caught.value)
+    free.available = 2**30
+    assert len(read_table(tmp_path / "t.parquet").rows) == 2_000_000
+
+
+def test_parquet_column_that_is_no_text_is_refused_by_name(tmp_path):
+    broken = pa.array([b"fine", b"\xff\xfe"]).view(pa.binary())
+    text = pa.StringArray.from_buffers(2, *broken.buffers()[1:])
+    parquet.write_table(pa.table({"text": text}), tmp_path / "t.parquet")
+
+    with pytest.raises(DataError, match="t.parquet: the column 'text' cannot be read: 'utf-8'"):
+        read_table(tmp_path / "t.parquet")

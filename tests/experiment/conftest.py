@@ -10,6 +10,8 @@ from runner.experiment import Experiment, load_experiment
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = Path(__file__).parent / "files"
+# So that its assertions say what they saw; no conftest imports it.
+pytest.register_assert_rewrite("tests.experiment.soundness")
 
 MINIMAL = """\
 name: cats

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ExperimentError, Problem
+from runner.experiment import document
 from runner.experiment.document import LARGEST_FILE_BYTES, parse_document, read_document
 
 
@@ -146,6 +147,50 @@ def test_parse_document_that_unfolds_without_end_is_refused(text: str) -> None:
     problems = refusal(text)
     assert problems[-1].rule == "nested deeper than 40 or more than 10000 values"
     assert problems[-1].line is not None
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, name in zip("abcde", "bcdef", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: " + "[" * 3000, "a:\n" + "- " * 3000 + "1\n", "a: [" + "1," * 20_000 + "]\n"],
+    ids=["brackets", "dashes", "long-list"],
+)
+def test_composer_alone_refuses_what_nests_or_goes_on_without_end(text: str) -> None:
+    tree = document._TreeReader("f.yaml")
+    with pytest.raises(ExperimentError, match="nested deeper than 40 or more than 10000 values"):
+        document._compose(text, "f.yaml", tree)
+    assert tree.places == {}  # its own guard was not asked
+
+
+@pytest.mark.parametrize("text", [LAUGHS, "a: &a [*a, *a]\n"], ids=["laughs", "in-itself"])
+def test_tree_alone_refuses_anchors_that_unfold_without_end(text: str) -> None:
+    tree = document._TreeReader("f.yaml")
+    node = document._compose(text, "f.yaml", tree)  # each value is there once, so there are few
+    with pytest.raises(ExperimentError, match="nested deeper than 40 or more than 10000 values"):
+        tree.value(node, ())
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1e-3", 0.001), ("1.e-3", 0.001), ("1E3", 1000.0), ("-1e-999", 0.0),
+        ("no", "no"), ("yes", "yes"), ("on", "on"), ("off", "off"), ("NO", "NO"), ("y", "y"),
+        ("null", None), ("~", None), ("", None), ("Null", None), ("none", "none"),
+        ("010", "010"), ("0o17", "0o17"), ("0x1F", "0x1F"), ("0b1", "0b1"), ("1_000", "1_000"),
+        ("1:30", "1:30"), ("190:20:30", "190:20:30"), ("12:30:45.5", "12:30:45.5"),
+        ("2026-11-22", "2026-11-22"), ("2026-11-22 10:00:00", "2026-11-22 10:00:00"),
+        ("true", True), ("'true'", "true"), ('"1e-3"', "1e-3"), ("=", "="),
+    ],
+)  # fmt: skip
+def test_parse_document_falls_into_none_of_yaml_1_1s_traps(written: str, value: object) -> None:
+    (found,) = parse(f"a: {written}\n").values()
+    assert found == value
+    assert type(found) is type(value)
 
 
 def test_read_document_of_a_huge_file_is_refused_unread(tmp_path: Path) -> None:

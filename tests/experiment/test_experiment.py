@@ -161,6 +161,7 @@ def identity(load: Load, text: str, *overrides: str) -> dict[str, Any]:
     [
         "description=other",
         "data.max_unreadable=0.5",
+        "data.max_megapixels=150",
         "data.max_empty=0.5",
         "search.trials=7",
         "search.time=1h",

@@ -95,8 +95,12 @@ def test_read_space_of_a_form_gives_its_parameter(text: str, parameter: object) 
          "steps of 2 (seen: [2, 7])"),
         ("dropout: {float: [0.0, 0.5], step: 0.3}", "1: dropout.float: the upper end is not "
          "reached from 0.0 in steps of 0.3 (seen: [0.0, 0.5])"),
-        ("dropout: {float: [0.0, 0.5], step: 0}", "1: dropout.step: must be a number above 0 "
-         "(seen: 0)"),
+        ("dropout: {float: [0.0, 0.5], step: 0}", "1: dropout.step: must be a finite number "
+         "above 0 (seen: 0)"),
+        ("dropout: {float: [0.0, 0.5], step: .nan}", "1: dropout.step: must be a finite number "
+         "above 0 (seen: nan)"),
+        ("dropout: {float: [0.0, 0.5], step: .inf}", "1: dropout.step: must be a finite number "
+         "above 0 (seen: inf)"),
         ("epochs: {int: [1, 5], step: 0.5}", "1: epochs.step: must be a whole number, at least 1 "
          "(seen: 0.5)"),
         ("weight_decay: {float: [0, 1], log: true}", "1: weight_decay.float: with log: true the "
@@ -133,7 +137,10 @@ def test_read_space_of_a_form_gives_its_parameter(text: str, parameter: object) 
          "momentum.when.optimizer.above: optimizer is not a number, so nothing is below or above "
          "it (seen: 3)"),
         ("momentum: {fixed: 0.9, when: {epochs: {above: many}}}", "1: momentum.when.epochs.above: "
-         "must be a number (or, for freeze_depth, max) (seen: 'many')"),
+         "must be a finite number (or, for freeze_depth, max) (seen: 'many')"),
+        ("layer_decay: {float: [0.6, 1.0], when: {freeze_depth: {below: .nan}}}", "1: "
+         "layer_decay.when.freeze_depth.below: must be a finite number (or, for freeze_depth, "
+         "max) (seen: nan)"),
         ("momentum: {fixed: 0.9, when: {epochs: {above: [1, 2]}}}", "1: "
          "momentum.when.epochs.above: must be one number (seen: [1, 2])"),
         ("momentum: {fixed: 0.9, when: {epochs: {}}}", "1: momentum.when.epochs: must be a value, "

@@ -110,8 +110,8 @@ def test_load_experiment_of_a_wrong_file_names_every_problem(messages: Messages)
         ("data: {source: [a], name: digits}", "cats.yaml:2: data.source: must be bundled, conll, "
          "folder, huggingface, manifest, table or torchvision (seen: ['a'])"),
         ("data: {source: bundled, name: digits, bundled: 1}", "cats.yaml:2: data.bundled: unknown "
-         "key; allowed here: split, classes, flip, max_unreadable, image_size, crop_fraction, "
-         "interpolation, mean, std, cleaning, max_empty, source, name, size"),
+         "key; allowed here: split, classes, flip, max_unreadable, max_megapixels, image_size, "
+         "crop_fraction, interpolation, mean, std, cleaning, max_empty, source, name, size"),
         ("data: {source: table, path: a.xlsx}\ntask: text_classification", "cats.yaml:2: "
          "data.path: does not have the form it needs. A .csv, .tsv, .jsonl or .parquet file; "
          "relative to the experiment file, or an address. (seen: 'a.xlsx')"),

@@ -99,7 +99,7 @@ def test_set_that_makes_other_keys_wrong_names_their_lines(
     assert messages(minimal, "data.source=folder") == [
         "cats.yaml:2: data.path: is missing; it must be text, not empty",
         "cats.yaml:2: data.name: unknown key; allowed here: split, classes, flip, "
-        "max_unreadable, "
+        "max_unreadable, max_megapixels, "
         "image_size, crop_fraction, interpolation, mean, std, source, path",
     ]
 

@@ -11,6 +11,7 @@ from runner.experiment.scalars import plain_scalar, printable
     ("text", "value"),
     [
         ("1e-5", 1e-5),
+        ("1e-3", 1e-3),
         ("1E5", 1e5),
         ("-3", -3),
         ("+3", 3),

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
-from PIL import Image, ImageFilter
+from PIL import EpsImagePlugin, Image, ImageFilter, PngImagePlugin
 
-from runner.data import Transform, eval_batch, load_pixels, open_source
+from runner.data import Transform, decoding, eval_batch, load_pixels, open_source
 from runner.experiment import FolderData, LabelKind
 from runner.models import InputSpec, build_model
 from runner.promotion import served_image_model as served
@@ -65,6 +65,17 @@ def _deep_grey() -> bytes:
     return _encoded(Image.fromarray(values), "PNG")
 
 
+def _deep_clear() -> bytes:
+    """16 bits, one of the values transparent."""
+    values = np.linspace(0, 65535, 40 * 52).reshape(40, 52).astype(np.uint16)
+    return _encoded(Image.fromarray(values), "PNG", transparency=int(values[20, 30]))
+
+
+def _deep_floats() -> bytes:
+    values = np.linspace(-40, 400, 40 * 52, dtype=np.float32).reshape(40, 52)
+    return _encoded(Image.fromarray(values), "TIFF")
+
+
 def _fractions() -> bytes:
     values = np.linspace(0, 1, 40 * 52, dtype=np.float32).reshape(40, 52)
     return _encoded(Image.fromarray(values), "TIFF")
@@ -89,7 +100,10 @@ _ODD: dict[str, Callable[[], bytes]] = {
     "grey_alpha.png": lambda: _encoded(_picture(50, 60).convert("LA"), "PNG"),
     "one_bit.png": lambda: _encoded(_picture(50, 60).convert("1"), "PNG"),
     "deep_grey.png": _deep_grey,
+    "deep_clear.png": _deep_clear,
+    "deep_floats.tiff": _deep_floats,
     "fractions.tiff": _fractions,
+    "png_named.jpg": lambda: _encoded(_picture(61, 44), "PNG"),
     "cmyk.jpg": lambda: _encoded(_picture(90, 70).convert("CMYK"), "JPEG"),
     "animated.gif": _animated,
     "photo.webp": lambda: _encoded(_picture(120, 70), "WEBP"),
@@ -142,6 +156,42 @@ def test_pixels_of_odd_images_are_those_of_training(
     assert different == []
     trained = eval_batch(torch.from_numpy(stored), transform=transform)
     assert torch.equal(served.network_input(np.stack(squares), spec=spec), trained)
+
+
+def test_formats_are_those_of_training() -> None:
+    assert served.FORMATS == decoding.FORMATS
+
+
+@pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "PDF"])
+def test_other_formats_are_refused_and_start_no_program(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "has_ghostscript", lambda: started.append(1) or True)
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(2))
+    image = _encoded(_picture(40, 40), form)
+    with pytest.raises(MlflowException, match="no readable image: not an image that Pillow know"):
+        served.square(image, row=0, spec=_spec(_TRANSFORM))
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        (3000, "3600 pixels, more than Pillow's 3000"),
+        (1000, r"Image size \(3600 pixels\) exceeds limit of 2000 pixels"),
+    ],
+)
+def test_decompression_bombs_are_refused_before_they_are_decoded(
+    limit: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = _encoded(_picture(60, 60), "PNG")
+    decoded: list[object] = []
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", decoded.append)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(MlflowException, match=f"row 5 .*: {reason}"):
+        served.square(bomb, row=5, spec=_spec(_TRANSFORM))
+    assert decoded == []
 
 
 def _network(outputs: int) -> Any:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runner.report.confusion import confusion_matrix
+from runner.report.confusion import confused_classes, confusion_matrix
 
 
 def confusion(size: int) -> list[list[int]]:
@@ -37,3 +37,14 @@ def test_confusion_matrix_long_names_keep_both_ends():
     (_, _, mistake) = texts(confusion_matrix(confusion(31), names))
 
     assert mistake == "American St… terrier 0 as American St…terrier 30"
+
+
+def test_confused_classes_lists_the_most_frequent_mistakes_of_many_classes():
+    results = [{"label": f"breed {i}", "recall": 0.5, "support": 4} for i in range(10_000)]
+    pairs = [{"true": f"breed {i}", "predicted": "breed 7", "count": 90 - i} for i in range(80)]
+
+    figure = confused_classes(pairs, results, title="trial 7")
+
+    assert figure.axes[0].get_title(loc="left") == "20,000 of 40,000 right, 10,000 classes"
+    assert texts(figure)[:3] == ["most frequent mistakes", "90", "breed 0 as breed 7"]
+    assert len(texts(figure)) == 1 + 2 * 25

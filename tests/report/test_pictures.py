@@ -90,6 +90,13 @@ def test_draw_pictures_of_an_evaluation_of_before_there_were_kinds(tmp_path):
     assert names(draw_pictures(old, tmp_path, show=grey)) == ["confusion.png", "worst.png"]
 
 
+def test_draw_pictures_of_many_classes_have_a_list_for_the_matrix(tmp_path):
+    pairs = [{"true": "cat", "predicted": "dog", "count": 3}]
+    many = {"kind": "class", "most_confused": pairs, "per_class": RESULTS}
+
+    assert names(draw_pictures(many, tmp_path, show=grey)) == ["confusion.png"]
+
+
 def test_draw_pictures_leaves_out_what_the_evaluation_lacks(tmp_path):
     (only,) = draw_pictures({"history": HISTORY, "worst": []}, tmp_path, show=grey)
     assert only.name == "curves.png"

@@ -1,6 +1,9 @@
 """One class of several: metrics against scikit-learn's, the evaluation in full."""
 
+import json
 import math
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from torch import Tensor
 
 from runner.experiment import TASK_FORMS
 from runner.tasks import Predictions
-from runner.tasks.classification import ClassificationTask
+from runner.tasks.classification import MOST_CLASSES_OF_A_MATRIX, ClassificationTask
 
 _FORM = TASK_FORMS["image_classification"]
 _IDS = ("a.png", "b.png", "c.png", "d.png")
@@ -115,3 +118,85 @@ def test_quality_is_one_for_right_and_zero_for_wrong() -> None:
     outputs = torch.tensor([[0.0, 2], [3, 0]])
     quality = _task("no", "yes").quality(Predictions(outputs, torch.tensor([1, 1]), _IDS[:2]))
     assert quality == {"a.png": 1.0, "b.png": 0.0}
+
+
+def test_score_of_many_classes_is_scikit_learns() -> None:
+    outputs, targets = _random(400, 300)  # some classes do not occur, some have ten examples
+    scores = _task(*(f"{index}" for index in range(300))).score(_predictions(outputs, targets))
+    predicted, p = outputs.argmax(dim=1).numpy(), outputs.double().softmax(dim=1).numpy()
+    present = sorted(set(targets))
+    areas = [metrics.roc_auc_score(np.array(targets) == k, p[:, k]) for k in present]
+    assert scores["auroc"] == pytest.approx(np.mean(areas), abs=1e-12)
+    assert scores["mcc"] == pytest.approx(metrics.matthews_corrcoef(targets, predicted))
+    everyone = list(range(300))
+    f1 = metrics.f1_score(targets, predicted, labels=everyone, average="macro", zero_division=0)
+    assert scores["macro_f1"] == pytest.approx(f1)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_score_of_an_output_that_is_no_number_has_no_auroc(broken: float) -> None:
+    outputs, targets = _random(30, 3)
+    outputs[7, 2] = broken
+    assert math.isnan(_task("a", "b", "c").score(_predictions(outputs, targets))["auroc"])
+
+
+def test_score_keeps_the_order_of_sure_predictions() -> None:
+    # As probabilities both of the first two are 1 in float32, and the third is not above them.
+    outputs = torch.tensor([[0.0, 18.0], [0.0, 20.0], [0.0, 17.0], [0.0, 19.0]])
+    scores = _task("no", "yes").score(_predictions(outputs, [0, 1, 0, 1]))
+    assert scores["auroc"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("classes", "key"),
+    [
+        (MOST_CLASSES_OF_A_MATRIX, "confusion"),
+        (MOST_CLASSES_OF_A_MATRIX + 1, "most_confused"),
+    ],
+)
+def test_evaluate_has_a_matrix_of_few_classes_and_a_list_of_many(classes: int, key: str) -> None:
+    outputs, targets = _random(50, classes)
+    evaluation = _task(*(f"{index}" for index in range(classes))).evaluate(
+        _predictions(outputs, targets)
+    )
+    assert [k for k in ("confusion", "most_confused") if k in evaluation] == [key]
+    json.dumps(evaluation, allow_nan=False)
+
+
+def test_evaluate_of_many_classes_lists_who_is_taken_for_whom() -> None:
+    names = [f"breed {index}" for index in range(300)]
+    outputs = torch.zeros(6, 300)
+    for row, predicted in enumerate([7, 7, 7, 0, 8, 1]):
+        outputs[row, predicted] = 9.0
+    evaluation = _task(*names).evaluate(_predictions(outputs, [2, 2, 3, 0, 3, 1]))
+    assert evaluation["most_confused"] == [
+        {"true": "breed 2", "predicted": "breed 7", "count": 2},
+        {"true": "breed 3", "predicted": "breed 7", "count": 1},
+        {"true": "breed 3", "predicted": "breed 8", "count": 1},
+    ]
+    assert evaluation["per_class"][2] == {
+        "label": "breed 2", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 2,
+    }  # fmt: skip
+
+
+def test_ten_thousand_classes_are_scored_and_evaluated_in_little_memory_and_time() -> None:
+    """The dense matrix took 800 MB, and a hundred million numbers of JSON, twice a trial."""
+    outputs, targets = _random(1000, 10_000)
+    task = _task(*(f"class {index}" for index in range(10_000)))
+    predictions = _predictions(outputs, targets)
+    started = time.perf_counter()
+    tracemalloc.start()  # counts numpy's memory and Python's
+    try:
+        scores = task.score(predictions)
+        evaluation = task.evaluate(predictions)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
+    assert time.perf_counter() - started < 30
+    assert evaluation["metrics"] == scores
+    assert len(json.dumps(evaluation)) < 3e6
+    present = sorted(set(targets))[::50]
+    log_p = outputs.double().log_softmax(dim=1).numpy()
+    areas = [metrics.roc_auc_score(np.array(targets) == k, log_p[:, k]) for k in present]
+    assert 0.5 < scores["auroc"] == pytest.approx(np.mean(areas), abs=0.05)

@@ -7,8 +7,9 @@ from sklearn import metrics
 from runner.tasks.counting import (
     confusion_counts,
     correlation,
-    counts_of_confusion,
     counts_of_labels,
+    counts_of_pairs,
+    most_confused,
 )
 
 
@@ -31,10 +32,24 @@ def test_confusion_counts_are_scikit_learns() -> None:
         assert (confusion_counts(expected, predicted, classes) == theirs).all()
 
 
+def test_most_confused_are_the_largest_cells_beside_the_diagonal() -> None:
+    listed = 0
+    for expected, predicted, classes in _cases():
+        matrix = confusion_counts(expected, predicted, classes)
+        np.fill_diagonal(matrix, 0)
+        pairs = most_confused(expected, predicted, classes, at_most=4)
+        assert [matrix[true, wrong] for true, wrong, _ in pairs] == [n for *_, n in pairs]
+        largest = sorted(matrix[matrix > 0].tolist(), reverse=True)
+        assert [count for *_, count in pairs] == largest[:4]
+        assert len({(true, wrong) for true, wrong, _ in pairs}) == len(pairs)
+        listed += len(pairs)
+    assert listed > 200
+
+
 @pytest.mark.parametrize("undefined", [0.0, np.nan])
 def test_per_class_is_scikit_learns_for_classes(undefined: float) -> None:
     for expected, predicted, classes in _cases():
-        counts = counts_of_confusion(confusion_counts(expected, predicted, classes))
+        counts = counts_of_pairs(expected, predicted, classes)
         theirs = metrics.precision_recall_fscore_support(
             expected, predicted, labels=list(range(classes)), zero_division=undefined
         )
@@ -62,7 +77,7 @@ def test_per_class_is_scikit_learns_for_labels_side_by_side(undefined: float) ->
 def test_correlation_is_scikit_learns_where_two_classes_occur() -> None:
     compared = 0
     for expected, predicted, classes in _cases():
-        ours = correlation(counts_of_confusion(confusion_counts(expected, predicted, classes)))
+        ours = correlation(counts_of_pairs(expected, predicted, classes))
         if len(np.unique(expected)) < 2:
             assert np.isnan(ours)
             continue

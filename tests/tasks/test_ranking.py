@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from runner.tasks import ranking
 from runner.tasks.ranking import auroc, average_precision
 
 
@@ -26,6 +27,14 @@ def _cases() -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def test_auroc_is_scikit_learns() -> None:
     for held, scores in _cases():
         assert auroc(held, scores) == pytest.approx(metrics.roc_auc_score(held, scores), abs=1e-12)
+
+
+def test_auroc_of_few_is_that_of_many() -> None:
+    for held, scores in _cases():
+        by_counting = ranking._auroc_of_few(scores[held], scores[~held])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ranking, "_FEW", -1)
+            assert auroc(held, scores) == by_counting
 
 
 def test_average_precision_is_scikit_learns() -> None:

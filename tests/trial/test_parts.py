@@ -1,5 +1,6 @@
 """Schedules, optimisers, seeds, checkpoints and the trial boundary."""
 
+import errno
 import os
 import resource
 from dataclasses import replace
