@@ -38,6 +38,8 @@ from runner.experiment.example_settings import (
 from runner.experiment.experiment import Experiment
 from runner.experiment.identity import FREE_KEYS, is_free
 from runner.experiment.loading import load_experiment
+from runner.experiment.masking import without_secrets
+from runner.experiment.names import is_name
 from runner.experiment.parameters import (
     ChoiceParameter,
     FixedParameter,
@@ -117,6 +119,7 @@ __all__ = [
     "free_bytes",
     "is_address",
     "is_free",
+    "is_name",
     "is_refusal",
     "load_experiment",
     "model_paths",
@@ -126,6 +129,7 @@ __all__ = [
     "refused",
     "replacing",
     "require_writable",
+    "without_secrets",
     "write_whole",
     "writing",
 ]

@@ -2,12 +2,12 @@
 
 import argparse
 import os
-import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -135,7 +135,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
         # timm's training script keeps its arguments as a Namespace: attributes only, no code.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as err:
+    except UnpicklingError as err:
         raise WeightsUnavailable(f"weights file {path}: {_why_refused(path)}") from err
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
         raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
@@ -145,7 +145,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
 def _why_refused(path: Path) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError):
+    except (RuntimeError, ValueError, UnpicklingError, EOFError):
         names = []
     if not names:
         return "not a PyTorch weights file"
