@@ -191,6 +191,26 @@ def test_trial_that_crashed_once_goes_on_from_its_checkpoint(
     assert runs_of(tmp_path)[1].tags["runner.reason"] == ""
 
 
+HANGS = """
+[ -e hung ] && echo '{"step": 1, "accuracy": 0.5}' && exit
+touch hung
+sleep 600
+"""
+
+
+def test_command_that_says_nothing_has_hung_although_it_is_watched(tmp_path: Path) -> None:
+    """Whoever waits for it asks ten times a second what the study wants."""
+    terminal = own(tmp_path, "", trials=1)
+    (tmp_path / "train.sh").write_text(HANGS)
+    file = tmp_path / "own.yaml"
+    said = file.read_text().replace("objective: train.py:objective", "command: [sh, train.sh]")
+    file.write_text(said)
+    code, output = terminal.run("search", "own.yaml", "--plain", "--set", "search.silence=3s")
+    assert code == 0, output
+    assert "showed no sign of life for 3 s (search.silence): killed" in output
+    assert states(tmp_path) == [("complete", 1)]
+
+
 LEAVES = """
 import os, subprocess, time
 from pathlib import Path
