@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from runner.backends import NoJob
 from runner.errors import SearchStopped
@@ -163,7 +162,7 @@ class StudyFeed:
         if has_run_out(ending, running):
             self._packing.ran_out(running.lease)
         ending = beside_others(ending, running)
-        evaluation = self._kept(running, ending)
+        evaluation = self._logbook.keep(self.record.folder, key.trial, running.reports, ending)
         # One of several may have been the doom of the others: each is tried by itself first.
         is_alone = running.company == 1
         before = self.record.trial(key.trial)
@@ -241,21 +240,6 @@ class StudyFeed:
         """The running trial of an attempt; None for what a dead attempt still says."""
         running = self.running.get(key.trial)
         return running if running is not None and running.key == key else None
-
-    def _kept(self, running: RunningTrial, ending: Ending) -> dict[str, Any]:
-        """What the logbook keeps of an ending, written beside the trial.
-
-        Raises:
-            SearchStopped: If it cannot be written.
-        """
-        folder, number = self.record.folder, running.key.trial
-        try:
-            return self._logbook.keep(folder, number, running.reports, ending)
-        except OSError as error:
-            raise SearchStopped(
-                f"the results of trial {number} cannot be written: {error}. Nothing that was told "
-                "before is lost, and the trial runs again; make room and search again"
-            ) from error
 
     def _follow(self, trial: TrialRecord, verdict: Verdict, *, is_alone: bool) -> None:
         """Do what follows from the end of an attempt.

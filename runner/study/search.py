@@ -12,7 +12,7 @@ from typing import Any
 
 from runner.backends import Backend
 from runner.errors import ExperimentError, RunnerError, TrackingUnreachable
-from runner.experiment import Experiment, Space, Store
+from runner.experiment import Experiment, Space, Store, write_whole
 from runner.study.feed import StudyFeed, require_success
 from runner.study.ground import Ground
 from runner.study.identity import require_same
@@ -22,9 +22,11 @@ from runner.study.options import Options
 from runner.study.parent_run import open_run, put_right, warned
 from runner.study.place import next_place
 from runner.study.placing import place
+from runner.study.preflight import preflight, room_for_weights
 from runner.study.record import StudyRecord
 from runner.study.shelf import shelf_of
 from runner.study.signals import graceful_signals
+from runner.study.sweeping import sweep
 from runner.tracking import Line, RunStatus, StudyRun, connect_apart
 from runner.trial import Facts, Lease, objective_for
 
@@ -133,6 +135,7 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
         ExperimentError: If the second pass finds problems; all of them, with file and line.
         StudyChanged: If the study was begun with other settings or data.
         StudyLocked: If another driver has it.
+        DiskRefused: If what it writes to cannot be written.
         NoSuchDevice: If no device is free.
         TrackingUnreachable: If MLflow does not answer at the start.
     """
@@ -140,6 +143,8 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
     was_left_behind = kept_at.standing().is_left_behind
     with ExitStack() as stack:
         stack.enter_context(kept_at.lock())
+        for line in preflight(store, kept_at.folder):
+            options.say(line)
         record = StudyRecord.open(kept_at, direction=experiment.direction)
         stack.callback(_forget_unless_begun, record)
         try:
@@ -177,8 +182,12 @@ def _opened(
     facts = backend.inspect()
     space = _bind_space(experiment, facts)
     _settle_identity(record, experiment, facts)
+    kept = experiment.tracking.keep_weights
+    for line in room_for_weights(record.folder, facts.details, count=kept):
+        options.say(line)
     study_run = open_run(connecting.result(), experiment, record)
     logbook = open_logbook(experiment, record, study_run)
+    sweep(record.folder, record)
     places = {lease.place for lease in leases.leases}
     ground = Ground(experiment, space, facts, objective, slots=len(places))
     feed = open_feed(ground, record, logbook, options)
@@ -251,9 +260,7 @@ def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) 
             detail = f"{describe_change(old, dict(facts.manifest))}\n"
         require_same(experiment.name, known, identity, detail=detail)
     else:
-        temporary = manifest.with_suffix(".tmp")
-        temporary.write_text(json.dumps(dict(facts.manifest)))
-        temporary.replace(manifest)
+        write_whole(manifest, json.dumps(dict(facts.manifest)))
         record.set_attribute("facts", dict(facts.details))
         record.set_attribute("max_freeze_depth", facts.max_freeze_depth)
         record.set_attribute("experiment", experiment.resolved())
