@@ -1,11 +1,11 @@
 """The quick reader sees what Optuna sees."""
 
-import json
 from pathlib import Path
 
 import optuna
 import pytest
 
+from runner.errors import StudyError
 from runner.experiment import (
     ChoiceParameter,
     Comparison,
@@ -140,5 +140,5 @@ def test_replay_of_a_journal_that_is_broken_in_its_middle_says_so(record: StudyR
     path = record.folder / JOURNAL
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:3], b"no json\n", *lines[3:]]))
-    with pytest.raises(json.JSONDecodeError):
+    with pytest.raises(StudyError, match="line 4 of the study's journal is damaged"):
         StudyRecord.read(record.folder)
