@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.backends import NoJob
-from runner.errors import SearchStopped
+from runner.errors import DiskRefused, SearchStopped
 from runner.experiment import ChoiceParameter, FixedParameter, FloatParameter, IntParameter, Space
 from runner.study import Silent, TrialRecord, post
 from runner.study.feed import require_success
@@ -510,7 +510,7 @@ def test_results_that_cannot_be_written_stop_the_search_and_the_trial_runs_again
         spec = opened.next()
         # In the way of the file; of a full disk it would be said in the same way.
         (Path(spec.folder) / "evaluation.json").mkdir(parents=True)
-        with pytest.raises(SearchStopped, match="results of trial 0 cannot be written: .*room"):
+        with pytest.raises(DiskRefused, match=r"evaluation\.json cannot be written: .*same command"):
             opened.feed.end(spec.key, Ending(Outcome.COMPLETE, 0.5, 1))
     (Path(spec.folder) / "evaluation.json").rmdir()
     with searching(trials=1) as opened:

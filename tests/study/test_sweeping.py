@@ -73,7 +73,7 @@ def test_sweep_keeps_what_a_trial_goes_on_from_or_is_promoted_with(
 
 def test_sweep_of_a_trial_that_is_given_up(record: StudyRecord, begin: Begin) -> None:
     folder = begin(None)
-    record.give_up(0, Ending(Outcome.LOST, reason="died twice"))
+    record.close(0, Ending(Outcome.LOST, reason="died twice"), is_again=False)
     sweep(record.folder, record)
     assert left(folder) == ALWAYS
 
