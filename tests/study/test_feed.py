@@ -510,7 +510,7 @@ def test_results_that_cannot_be_written_stop_the_search_and_the_trial_runs_again
         spec = opened.next()
         # In the way of the file; of a full disk it would be said in the same way.
         (Path(spec.folder) / "evaluation.json").mkdir(parents=True)
-        with pytest.raises(DiskRefused, match=r"evaluation\.json cannot be written: .*same command"):
+        with pytest.raises(DiskRefused, match=r"evaluation\.json cannot be written: .*same"):
             opened.feed.end(spec.key, Ending(Outcome.COMPLETE, 0.5, 1))
     (Path(spec.folder) / "evaluation.json").rmdir()
     with searching(trials=1) as opened:
