@@ -404,6 +404,25 @@ def test_close_while_a_trial_runs_leaves_no_worker_behind(start: Start, folder: 
     assert psutil.wait_procs(workers, timeout=1)[1] == []
 
 
+def test_close_while_a_trial_runs_takes_along_what_it_had_started(
+    start: Start, folder: Path
+) -> None:
+    child = folder / "trial-1" / "child"
+
+    def interrupt(*_: object) -> None:
+        until = time.monotonic() + 20
+        while not child.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    jobs = [[{"epochs": 9, "epoch_s": 0.1}], [{"act": "hang with a child"}]]
+    backend = start(slots=2)
+    with pytest.raises(KeyboardInterrupt):
+        backend.run(Trials(folder, *jobs, on_report=interrupt))
+    backend.close()
+    assert is_gone(child)
+
+
 DRIVER = """
 import sys
 from pathlib import Path

@@ -89,6 +89,8 @@ def _store_here() -> Store:
 class JobTrainable(Trainable):  # type: ignore[misc]
     """Runs a job, then another."""
 
+    _look_at_s: float
+
     def setup(
         self,
         config: dict[str, Any],
@@ -153,7 +155,7 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         self._lease: Lease = lease
         self._line = _Line()
         self._vitals = Vitals(idle_share=IDLE_SHARE)
-        self._look_at_s: float = 0.0
+        self._look_at_s = 0.0
         self._thread = None
 
     def _run(self) -> None:
