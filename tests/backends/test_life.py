@@ -58,6 +58,7 @@ def test_computing_counts_where_it_is_to_and_waiting_does_not() -> None:
 
 
 def test_looking_is_no_work() -> None:
+    """Fails where the looking thread's own time is not left out."""
     vitals = Vitals(idle_share=BESIDE)
     moved(vitals)
     until = time.thread_time() + 0.3

@@ -150,6 +150,7 @@ def test_worker_killed_in_the_middle_of_a_message_is_lost_like_any_other(
 def test_worker_killed_while_a_child_holds_its_socket_is_noticed_at_once(
     start: Start, folder: Path
 ) -> None:
+    """Fails where a dead worker's group is not ended (`how_it_died`)."""
     feed = Trials(folder, [{"act": "kill with a child left", "attempts": 1}])
     start().run(feed)
     assert feed.outcomes == {(0, 0): Outcome.LOST, (0, 1): Outcome.COMPLETE}
@@ -172,6 +173,7 @@ def is_gone(file: Path, within_s: float = 5.0) -> bool:
 def test_worker_that_is_ended_takes_along_what_its_trial_had_started(
     start: Start, folder: Path
 ) -> None:
+    """Fails where `end_group` does nothing."""
     feed = Trials(folder, [{"act": "hang with a child"}], cancel={0: Decision.STOP})
     start(grace_s=2.0).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.PRUNED}
@@ -189,7 +191,10 @@ def test_worker_that_is_ended_takes_along_what_its_trial_had_started(
 def test_worker_without_a_sign_of_life_is_ended_and_its_trial_runs_again(
     start: Start, folder: Path, act: str, silence: Silence
 ) -> None:
-    """One that is stopped, one that waits for what never comes, one that goes round in circles."""
+    """One that is stopped, one that waits for what never comes, one that goes round in circles.
+
+    Fails where nobody looks for silence, or computing counts where it is not to.
+    """
     feed = Trials(folder, [{"act": act, "attempts": 1, "epoch_s": 4.0}])
     start(silence=silence).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.LOST, (0, 1): Outcome.COMPLETE}
@@ -199,12 +204,14 @@ def test_worker_without_a_sign_of_life_is_ended_and_its_trial_runs_again(
 
 
 def test_worker_that_computes_and_asks_nothing_has_not_hung(start: Start, folder: Path) -> None:
+    """Fails where computing does not count."""
     feed = Trials(folder, [{"act": "loop", "epoch_s": 3.0}])
     start(silence=Silence(1.5)).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.COMPLETE}
 
 
 def test_trial_that_waits_and_asks_has_not_hung(start: Start, folder: Path) -> None:
+    """Fails where a question is no beat (`_SocketChannel.decision`)."""
     feed = Trials(folder, [{"epoch_s": 3.0}])
     start(silence=Silence(1.5, is_computing_life=False)).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.COMPLETE}
@@ -219,6 +226,7 @@ def test_workers_that_hang_three_times_in_a_row_stop_the_search(
 
 
 def test_deaths_that_stop_the_search_may_be_more(start: Start, folder: Path) -> None:
+    """Fails with a fixed limit of three."""
     feed = Trials(folder, [{"act": "kill", "attempts": 3}])
     start(max_deaths=4).run(feed)
     assert feed.outcomes[0, 3] is Outcome.COMPLETE
@@ -237,7 +245,10 @@ def test_worker_that_hangs_before_any_trial_stops_the_search_and_says_why(
 def test_log_that_cannot_be_written_fails_the_trial_and_not_the_worker(
     start: Start, folder: Path
 ) -> None:
-    """Here a folder has its name; a full disk is told in the same way."""
+    """Here a folder has its name; a full disk is told in the same way.
+
+    Fails where `open_log` is outside of the try: the worker dies three times.
+    """
     feed = Trials(folder, [{"epochs": 1}], [{"epochs": 1}])
     (folder / "trial-0" / "log.txt").mkdir(parents=True)
     start().run(feed)
@@ -402,6 +413,26 @@ def test_close_while_a_trial_runs_leaves_no_worker_behind(start: Start, folder: 
     backend.close()
     assert time.monotonic() - began < 3
     assert psutil.wait_procs(workers, timeout=1)[1] == []
+
+
+def test_close_while_a_trial_runs_takes_along_what_it_had_started(
+    start: Start, folder: Path
+) -> None:
+    """Fails where `kill` ends the worker alone."""
+    child = folder / "trial-1" / "child"
+
+    def interrupt(*_: object) -> None:
+        until = time.monotonic() + 20
+        while not child.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    jobs = [[{"epochs": 9, "epoch_s": 0.1}], [{"act": "hang with a child"}]]
+    backend = start(slots=2)
+    with pytest.raises(KeyboardInterrupt):
+        backend.run(Trials(folder, *jobs, on_report=interrupt))
+    backend.close()
+    assert is_gone(child)
 
 
 DRIVER = """

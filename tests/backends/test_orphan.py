@@ -51,7 +51,10 @@ def orphans(folder: Path, **how: object) -> list[psutil.Process]:
 def test_death_of_the_parent_is_told_by_the_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_computing: bool
 ) -> None:
-    """Whatever it does meanwhile; it would itself look in a minute."""
+    """Whatever it does meanwhile; it would itself look in a minute.
+
+    Fails without prctl, and where the group is not killed.
+    """
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     left = orphans(tmp_path, every_s=60.0, is_computing=is_computing)
     assert psutil.wait_procs(left, timeout=10)[1] == []
@@ -60,6 +63,7 @@ def test_death_of_the_parent_is_told_by_the_kernel(
 def test_death_of_the_parent_is_seen_where_the_kernel_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails where it looks seldom, and where the group is not killed."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     change = "orphan._asked_of_the_kernel = lambda: None"
     left = orphans(tmp_path, every_s=0.2, change=change)

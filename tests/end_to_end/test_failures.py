@@ -199,7 +199,10 @@ sleep 600
 
 
 def test_command_that_says_nothing_has_hung_although_it_is_watched(tmp_path: Path) -> None:
-    """Whoever waits for it asks ten times a second what the study wants."""
+    """Whoever waits for it asks ten times a second what the study wants.
+
+    Fails without `pulse.unnoticed`.
+    """
     terminal = own(tmp_path, "", trials=1)
     (tmp_path / "train.sh").write_text(HANGS)
     file = tmp_path / "own.yaml"

@@ -224,6 +224,7 @@ def crash(opened: Opened, key: Attempt, fault: Fault = BUG) -> None:
 def test_first_two_trials_that_fail_alike_stop_the_search_and_run_again_when_it_is_mended(
     searching: Searching,
 ) -> None:
+    """Fails where the first is not put aside, and where a waiting run is shown as FAILED."""
     with searching(trials=3) as opened:
         first = opened.next()
         crash(opened, first.key)
@@ -261,6 +262,7 @@ def test_trials_that_run_beside_are_paused_when_every_trial_would_fail(
 def test_only_trial_that_fails_is_tried_again_at_once_and_then_has_failed(
     searching: Searching,
 ) -> None:
+    """Fails where what was put aside is not brought back."""
     with searching(trials=1) as opened:
         for attempt in range(2):
             spec = opened.next()
@@ -291,6 +293,7 @@ def test_first_trial_that_fails_runs_again_when_another_has_shown_that_one_can(
 def test_crashes_of_a_trial_are_counted_over_all_commands(
     searching: Searching, outcome: Outcome
 ) -> None:
+    """Fails where the count is not written."""
     fault = BUG if outcome is Outcome.USER_ERROR else None
     with searching(trials=2, retries=2) as opened:
         opened.end(opened.next().key, Outcome.COMPLETE, 0.5)
@@ -305,6 +308,7 @@ def test_crashes_of_a_trial_are_counted_over_all_commands(
 def test_checkpoint_stays_while_a_trial_may_run_again_and_goes_when_it_has_failed(
     searching: Searching,
 ) -> None:
+    """Fails without `remove_state`."""
     names = {CHECKPOINT, f"{CHECKPOINT}.77.tmp", "checkpoint"}
     with searching(trials=1, retries=1) as opened:
         for left in (names, set()):
@@ -334,6 +338,7 @@ def test_listener_is_told_where_the_log_lies(searching: Searching) -> None:
 def test_reason_of_an_attempt_that_failed_is_not_left_with_one_that_did_not(
     searching: Searching,
 ) -> None:
+    """Fails where an empty reason is not sent."""
     with searching(trials=2) as opened:
         opened.end(opened.next().key, Outcome.COMPLETE, 0.5)
         crash(opened, opened.next().key)
@@ -506,6 +511,7 @@ def test_grid_that_is_used_up_still_runs_a_lost_trial_and_an_enqueued_one(
 def test_results_that_cannot_be_written_stop_the_search_and_the_trial_runs_again(
     searching: Searching,
 ) -> None:
+    """Fails where the error is let through as it is."""
     with searching(trials=1) as opened:
         spec = opened.next()
         # In the way of the file; of a full disk it would be said in the same way.

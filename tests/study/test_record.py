@@ -123,7 +123,10 @@ def test_close_of_a_failed_trial_that_is_run_again_lets_it_wait(record: StudyRec
 def test_settle_remembers_whether_a_trial_is_run_again(
     record: StudyRecord, outcome: Outcome, is_again: bool, state: str
 ) -> None:
-    """A kill between the ending and the state."""
+    """A kill between the ending and the state.
+
+    Fails where the outcome alone decides.
+    """
     number = add(record)
     record._write_ending(number, Ending(outcome), is_again=is_again)
     again = reopened(record)

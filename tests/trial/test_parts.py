@@ -160,7 +160,10 @@ def test_no_checkpoint_is_none(tmp_path):
 def test_checkpoint_is_written_under_a_name_of_its_own_and_others_do_not_finish(
     tmp_path, monkeypatch
 ):
-    """A worker whose driver was killed may live a moment longer than the next one needs."""
+    """A worker whose driver was killed may live a moment longer than the next one needs.
+
+    Fails with one name for all, and where others' files are not removed.
+    """
     orphans = tmp_path / "checkpoint.pt.1.tmp"
     write = torch.save
     names = []
@@ -277,7 +280,10 @@ def test_fault_says_whom_an_error_is_about(error, reach):
 
 @pytest.mark.parametrize("what", ["checkpoint", "weights"])
 def test_fault_of_a_disk_that_takes_no_more_is_about_the_machine_whoever_writes(tmp_path, what):
-    """Torch and safetensors have words of their own for it; here files may not grow."""
+    """Torch and safetensors have words of their own for it; here files may not grow.
+
+    Fails without the error behind torch's, and without safetensors' words.
+    """
 
     class Saves(Objective):
         def run(self, job, lease, channel):
@@ -310,7 +316,10 @@ def test_fault_of_our_own_errors_is_all_that_they_say():
 
 
 def test_fault_lies_in_the_projects_code_and_not_in_what_it_calls():
-    """The error is raised in the library; the line that called it is here."""
+    """The error is raised in the library; the line that called it is here.
+
+    Fails where the last frame counts, whosever it is.
+    """
 
     class Calls(Objective):
         def run(self, job, lease, channel):

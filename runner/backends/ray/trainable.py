@@ -114,6 +114,8 @@ def own_folder(temporary: Path) -> Path:
 class JobTrainable(Trainable):  # type: ignore[misc]
     """Runs a job, then another."""
 
+    _look_at_s: float
+
     def setup(
         self,
         config: dict[str, Any],
@@ -178,7 +180,7 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         self._lease: Lease = lease
         self._line = _Line()
         self._vitals = Vitals(idle_share=IDLE_SHARE)
-        self._look_at_s: float = 0.0
+        self._look_at_s = 0.0
         self._thread = None
 
     def _run(self) -> None:

@@ -49,6 +49,7 @@ def test_begin_finds_the_old_checkpoint_when_the_new_one_had_not_taken_its_place
 
 
 def test_begin_removes_what_another_process_had_not_finished(folders: TrialFolders) -> None:
+    """Fails where one's own name alone is removed."""
     save(folders, "one")
     orphans = folders.root / "checkpoint.1.new" / "files"
     orphans.mkdir(parents=True)

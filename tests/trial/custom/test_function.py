@@ -184,6 +184,7 @@ def test_exception_ends_the_trial_as_the_users_error_with_the_users_line(bench: 
 
 
 def test_exception_leaves_the_checkpoint_for_the_next_attempt(bench: Bench) -> None:
+    """Fails where an exception removes it."""
     objective = bench.function(
         """
         def objective(trial):
