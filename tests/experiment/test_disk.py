@@ -1,4 +1,7 @@
-"""Writes to disks that are full, read-only or another's: whole files, and words to act on."""
+"""Writes to disks that are full, read-only or another's: whole files, and words to act on.
+
+Seen to fail with the removal of temporary files, or the look into `shutil.Error`, taken out.
+"""
 
 import errno
 import os

@@ -1,4 +1,7 @@
-"""Looks at a test split: each is ended, whatever becomes of it and of its process."""
+"""Looks at a test split: each is ended, whatever becomes of it and of its process.
+
+Seen to fail with the end of a look that fails, or `end_dead` in `open_logbook`, taken out.
+"""
 
 import signal
 import subprocess

@@ -1,4 +1,7 @@
-"""Before a search begins: disks that cannot be written are named, little room is said."""
+"""Before a search begins: disks that cannot be written are named, little room is said.
+
+Seen to fail with the file that is tried to be written taken out.
+"""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,8 @@
-"""Training once, outside of a search: what it leaves, and what it never loses."""
+"""Training once, outside of a search: what it leaves, and what it never loses.
+
+Seen to fail with the connection before the training, the result kept where recording fails, the
+end of what dead ones recorded, or the removal of the folder taken out.
+"""
 
 import json
 import os

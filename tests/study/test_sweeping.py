@@ -1,4 +1,7 @@
-"""What is removed when a study is opened, and what is not."""
+"""What is removed when a study is opened, and what is not.
+
+Seen to fail with the exception for segments, or for trials that wait, taken out.
+"""
 
 import os
 import time

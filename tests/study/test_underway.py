@@ -1,4 +1,7 @@
-"""Runs that commands beside a search have under way, and what a killed one leaves."""
+"""Runs that commands beside a search have under way, and what a killed one leaves.
+
+Seen to fail with `has_dead` taken out of `is_left_behind`.
+"""
 
 import signal
 import subprocess

@@ -1,4 +1,8 @@
-"""Checkpoints and weights on disks that are full, and checkpoints that are damaged."""
+"""Checkpoints and weights on disks that are full, and checkpoints that are damaged.
+
+Seen to fail with the check sums, `weights_only`, the tolerance of `keep_checkpoint`, the second
+try of the weights, or the error of safetensors taken out.
+"""
 
 import os
 from dataclasses import replace
