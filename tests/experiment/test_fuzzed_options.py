@@ -119,8 +119,9 @@ def test_any_setting_is_taken_or_refused(text: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(10_000)
+@thorough(4000)
 @given(text=options() | ODD)
 def test_any_setting_is_taken_or_refused_thousands_of_times(text: str) -> None:
     assert_setting(text)
