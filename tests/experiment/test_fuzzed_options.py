@@ -61,7 +61,7 @@ def check(folder: Path) -> Check:
     return is_refused
 
 
-@quick(200)
+@quick(120)
 @given(given_options=st.lists(options(), min_size=1, max_size=3))
 def test_any_options_are_taken_or_refused(check: Check, given_options: list[str]) -> None:
     check(given_options)
