@@ -103,8 +103,9 @@ def _flaws_of_bound(condition: Condition, path: KeyPath, keys: TaskKeys) -> Iter
 
 def _is_finite(value: object) -> bool:
     """Whether a value is a number that a float can hold; NaN is not below anything."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _possible(parent: Any) -> list[Scalar] | None:

@@ -94,7 +94,7 @@ def test_any_text_is_refused_thousands_of_times(check: Check, text: str) -> None
     assert check(text)
 
 
-@quick(250)
+@quick(150)
 @given(text=yaml_texts())
 def test_text_like_yaml_loads_or_is_refused(check: Check, text: str) -> None:
     check(text)
@@ -109,7 +109,7 @@ def test_text_like_yaml_loads_or_is_refused_thousands_of_times(check: Check, tex
     check(text)
 
 
-@quick(60)
+@quick(40)
 @given(text=explosions())
 def test_anchors_that_explode_load_or_are_refused(check: Check, text: str) -> None:
     assert check(text)

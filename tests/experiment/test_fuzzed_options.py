@@ -61,7 +61,7 @@ def check(folder: Path) -> Check:
     return is_refused
 
 
-@quick(200)
+@quick(120)
 @given(given_options=st.lists(options(), min_size=1, max_size=3))
 def test_any_options_are_taken_or_refused(check: Check, given_options: list[str]) -> None:
     check(given_options)
@@ -119,8 +119,9 @@ def test_any_setting_is_taken_or_refused(text: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(10_000)
+@thorough(4000)
 @given(text=options() | ODD)
 def test_any_setting_is_taken_or_refused_thousands_of_times(text: str) -> None:
     assert_setting(text)

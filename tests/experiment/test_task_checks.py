@@ -71,3 +71,21 @@ def test_last_step_of_an_objective_wins_over_a_parameter_called_epochs(load: Loa
 
     assert own.epochs({}) == 1000
     assert load(f"{OWN}params: {{epochs: 10}}\n{SEARCH}}}\n").epochs({"epochs": 7}) == 7
+
+
+@pytest.mark.parametrize(
+    ("described", "key"),
+    [
+        (".inf", "x"),
+        ("{choice: [1, .nan]}", "x.choice.1"),
+        ("{fixed: -.inf}", "x.fixed"),
+        ("{float: [0, .inf]}", "x.float.1"),
+        ("{float: [0, .inf], step: 1}", "x.float.1"),
+    ],
+)
+def test_load_experiment_of_an_objective_with_a_value_that_is_not_finite_refuses_it(
+    messages: Messages, described: str, key: str
+) -> None:
+    (message,) = messages(f"{OWN}{SEARCH}, space: {{x: {described}}}}}\n")
+
+    assert message.startswith(f"cats.yaml:4: search.space.{key}: x must be a finite number (seen")

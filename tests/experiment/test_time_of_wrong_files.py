@@ -30,7 +30,7 @@ def chain(length: int) -> str:
         (MINIMAL + "description: ['" + "://" * 80_000 + "']\n", 1),
         (MINIMAL + f"train: {{optimizer: {'a' * 200_000}}}\n", 1),
         (MINIMAL + f"seed: {'//a:b@' * 40_000}\n", 1),
-        (OWN + f"  space: {{x: {{choice: [{', '.join(map(str, range(4000)))}, 7]}}}}\n", 1),
+        (OWN + f"  space: {{x: {{choice: [{', '.join(map(str, range(2500)))}, 7]}}}}\n", 1),
         (chain(1200), 1),
     ],
     ids=["unknown-keys", "double-keys", "addresses", "word", "passwords", "choices", "chain"],
