@@ -34,6 +34,7 @@ from runner.data.disk import (
 from runner.data.errors import DataSettingError
 from runner.data.example import Example, Label, Labelled, Part, Source, Text, TextSource
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
+from runner.data.inside import place_inside
 from runner.data.keeping import size_words, why_no_copy
 from runner.data.local_files import files_below
 from runner.data.manifest import manifest_names
@@ -101,6 +102,7 @@ __all__ = [
     "manifest_of",
     "mark_used",
     "open_source",
+    "place_inside",
     "prune_cache",
     "random_draws",
     "read_table",

@@ -20,10 +20,11 @@ from runner.data.copies import kept_copy
 from runner.data.disk import DiskRefused
 from runner.data.errors import DataSettingError
 from runner.data.folder import IMAGE_SUFFIXES
+from runner.data.inside import place_inside
 from runner.data.keeping import why_no_copy
 from runner.data.manifest import manifest_names
 from runner.errors import DataError
-from runner.experiment import FolderData, ManifestData, is_address
+from runner.experiment import FolderData, ManifestData, is_address, without_secrets
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
 _KEYS = ("path", "validation_path", "test_path")
@@ -89,10 +90,12 @@ class _Store:
         try:
             files, root = fsspec.core.url_to_fs(address)
         except ImportError as error:
-            rule = f"cannot be read: {error}. It is needed on every machine that runs trials"
+            why = without_secrets(str(error))
+            rule = f"cannot be read: {why}. It is needed on every machine that runs trials"
             raise DataSettingError(key, rule, seen=address) from error
         except ValueError as error:
-            raise DataSettingError(key, f"cannot be read: {error}", seen=address) from error
+            why = without_secrets(str(error))
+            raise DataSettingError(key, f"cannot be read: {why}", seen=address) from error
         # A process that opens the same address again shall hear of what has changed.
         files.invalidate_cache()
         return cls(key, address, files, str(root).rstrip("/"))
@@ -116,7 +119,7 @@ class _Store:
         except FileNotFoundError as error:
             raise DataSettingError(self.key, "there is nothing", seen=self.address) from error
         except Exception as error:
-            said = (str(error) or type(error).__name__).splitlines()[0]
+            said = without_secrets((str(error) or type(error).__name__).splitlines()[0])
             raise DataError(
                 f"{self.key}: {self.address} cannot be read ({type(error).__name__}: {said})"
             ) from error
@@ -174,9 +177,7 @@ class _Store:
             raise DataError(why_no_copy(error, f"{self.key}: {self.address}", cache)) from error
 
     def _fetch(self, file: Listed, folder: Path, name: str) -> None:
-        target = folder / name
-        if ".." in PurePosixPath(name).parts:
-            raise DataError(f"{self.key}: {self.address} has {name!r}, which leads out of it")
+        target = self.place(folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         self.ask(lambda: self.files.get_file(file.place, str(target)))
         came = target.stat().st_size
@@ -185,6 +186,17 @@ class _Store:
                 f"{self.key}: {name} of {self.address} changed while it was fetched "
                 f"({came} bytes of {file.size}); start again"
             )
+
+    def place(self, folder: Path, name: str) -> Path:
+        """Where a file of the store belongs in a folder of this machine.
+
+        Raises:
+            DataError: If its name leads out of that.
+        """
+        try:
+            return place_inside(folder, name)
+        except DataError as error:
+            raise DataError(f"{self.key}: {self.address}: {error}") from error
 
     def _plain(self, name: str) -> str:
         return unquote(name) if self.address.lower().startswith("http") else name
@@ -224,7 +236,7 @@ def with_fetched(settings: _Settings, cache: Path | None) -> _Settings:
 
 def _fetched_file(key: str, address: str, cache: Path) -> str:
     store = _Store.at(f"data.{key}", address)
-    return str(store.fetched(store.file(), cache) / store.name)
+    return str(store.place(store.fetched(store.file(), cache), store.name))
 
 
 def _fetched_folder(address: str, cache: Path) -> str:

@@ -27,6 +27,8 @@ from runner.experiment.example_settings import (
 from runner.experiment.experiment import Experiment
 from runner.experiment.identity import FREE_KEYS, is_free
 from runner.experiment.loading import load_experiment
+from runner.experiment.masking import without_secrets
+from runner.experiment.names import is_name
 from runner.experiment.parameters import (
     ChoiceParameter,
     FixedParameter,
@@ -104,8 +106,10 @@ __all__ = [
     "duration_s",
     "is_address",
     "is_free",
+    "is_name",
     "load_experiment",
     "model_paths",
     "parse_setting",
     "parse_size",
+    "without_secrets",
 ]

@@ -23,6 +23,7 @@ from runner.experiment.flaws import flaws_of
 from runner.experiment.identity import identity_of
 from runner.experiment.keys import TaskKeys, keys_of
 from runner.experiment.marks import MISSING, Flaw, KeyPath, Marks, key_path
+from runner.experiment.names import NAME, is_name
 from runner.experiment.paths import (
     absolute_data,
     absolute_environment,
@@ -46,13 +47,12 @@ from runner.experiment.settings import (
 from runner.experiment.space import Space
 from runner.experiment.task_forms import CUSTOM, TASK_FORMS, Direction, TaskForm
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FUNCTION = re.compile(r".+\.py:[A-Za-z_][A-Za-z0-9_]*")
 _MOST_LISTED = 20
 
 
 def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
+    if not is_name(value):
         raise ValueError(
             "must be letters, digits, '.', '_' and '-', starting with a letter or digit, "
             "at most 100 long (it names folders)"
@@ -82,7 +82,7 @@ class Experiment(BaseModel):
     name: Annotated[
         str,
         AfterValidator(_name),
-        Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"}),
+        Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"}),
     ] = Field(description="Name of the experiment and its studies; also a folder's name.")
     description: str = Field("", description="What it is for, in a sentence or more.")
     seed: int = Field(0, ge=0, le=LargestSeed, description="Seed of the search and of training.")

@@ -6,7 +6,8 @@ from runner.errors import ExperimentError, Problem
 from runner.experiment.document import Document, parse_text
 from runner.experiment.lookup import ascii_safe
 from runner.experiment.marks import KeyPath, dotted, key_path
-from runner.experiment.scalars import plain_scalar, printable, without_password
+from runner.experiment.masking import without_secrets
+from runner.experiment.scalars import plain_scalar, printable
 
 Expand = Callable[[Document], Document]
 """Gives a document whose space is written out instead of named."""
@@ -41,7 +42,7 @@ def apply_override(document: Document, override: str, *, expand: Expand) -> Docu
 
 def option_name(override: str) -> str:
     """The option as messages name it, without a password that a URI in it may hold."""
-    hidden = without_password(ascii_safe(override))
+    hidden = without_secrets(ascii_safe(override))
     return f"--set {hidden}" if len(hidden) <= 100 else f"--set {hidden[:97]}..."
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from runner.experiment.masking import without_secrets
+
 Scalar = None | bool | int | float | str
 
 _CONSTANTS: dict[str, Scalar] = {
@@ -55,13 +57,9 @@ def printable(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, list | tuple):
         return _short("[" + ", ".join(printable(item) for item in value) + "]")
-    return _short(without_password(repr(value)))
-
-
-def without_password(text: str) -> str:
-    """Text with user, password and query of any URI in it hidden; a query may be a key."""
-    hidden = re.sub(r"//[^/@\s]*@", "//***@", text)
-    return re.sub(r"(://[^\s?'\"]*\?)[^\s'\"]+", r"\1***", hidden)
+    if isinstance(value, str):
+        return _short(repr(without_secrets(value)))
+    return _short(without_secrets(repr(value)))
 
 
 def _short(text: str) -> str:

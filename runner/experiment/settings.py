@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from runner.experiment.durations import WORDS, Duration, duration_s
 from runner.experiment.example_settings import Text
+from runner.experiment.masking import has_secret
 from runner.experiment.recipe import SETTINGS
 
 BUNDLED_WEIGHTS = ("bundled:glyphs",)
@@ -52,6 +53,16 @@ def _space_form(value: object) -> object:
 def _device(value: str) -> str:
     if not _DEVICE.fullmatch(value):
         raise ValueError("must be cpu, mps, cuda or cuda:<number>")
+    return value
+
+
+def _open_address(value: str) -> str:
+    if has_secret(value):
+        raise ValueError(
+            "must be an address without password or token, which would be kept with every trial; "
+            "set the whole address in $MLFLOW_TRACKING_URI, or what logs in there in "
+            "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD, or $MLFLOW_TRACKING_TOKEN"
+        )
     return value
 
 
@@ -267,10 +278,10 @@ class TrackingSettings(BaseModel):
 
     model_config = SETTINGS
 
-    uri: Text | None = Field(
+    uri: Annotated[Text, AfterValidator(_open_address)] | None = Field(
         None,
-        description="MLflow tracking URI; null: MLFLOW_TRACKING_URI if set, otherwise the local "
-        "store under mlruns/.",
+        description="MLflow tracking URI, without a password; null: MLFLOW_TRACKING_URI if set "
+        "(which may have one), otherwise the local store under mlruns/.",
     )
     experiment: Text | None = Field(
         None, description="Name of the MLflow experiment; null: this experiment's name."

@@ -1,18 +1,17 @@
 """Tracking addresses: which one is meant, where its artifacts go, and whether anything answers."""
 
 import os
-import re
 import socket
 import sqlite3
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runner.errors import TrackingUnreachable
+from runner.experiment import Store
 
-if TYPE_CHECKING:
-    from runner.experiment import Store
+# Named twice, so that the rest of this room may take it from here.
+from runner.experiment import without_secrets as without_secrets
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 KNOCK_TIMEOUT_S = 5.0
@@ -20,18 +19,11 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "m
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 _SQLITE_PREFIX = "sqlite:///"
-_USER_INFO = re.compile(r"://[^/\s'\"]*@")
-_SECRET_QUERY = re.compile(r"(?i)([?&](?:password|token|secret|key)=)[^&\s'\"]+")
 
 
-def resolve_uri(uri: str | None, store: "Store") -> str:
+def resolve_uri(uri: str | None, store: Store) -> str:
     """The tracking URI that is meant: the setting, else $MLFLOW_TRACKING_URI, else the store's."""
     return uri or os.environ.get(TRACKING_VARIABLE) or store.tracking_uri
-
-
-def without_secrets(text: str) -> str:
-    """The same text with the user and password of every address in it blotted out."""
-    return _SECRET_QUERY.sub(r"\1***", _USER_INFO.sub("://***@", text))
 
 
 def kind_of(uri: str) -> str:
@@ -46,7 +38,7 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE_PREFIX).partition("?")[0]).resolve()
 
 
-def artifact_location(uri: str, store: "Store") -> str | None:
+def artifact_location(uri: str, store: Store) -> str | None:
     """Where the artifacts of a new MLflow experiment go; None where the server decides.
 
     MLflow's own default for a database is `./mlruns` of whatever directory the process runs in,

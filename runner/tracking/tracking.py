@@ -63,7 +63,7 @@ class Tracking:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as err:
             if getattr(err, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
-                raise NotFound(f"MLflow at {self.shown_uri}: {err}") from err
+                raise NotFound(f"MLflow at {self.shown_uri}: {without_secrets(str(err))}") from err
             raise unreachable(self.uri, str(err)) from err
 
     def experiment_ids(self, name: str | None = None) -> list[str]:

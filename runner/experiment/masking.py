@@ -1,0 +1,86 @@
+"""Secrets in text for people: addresses, settings of databases, headers. The one masker.
+
+It rather hides too much than too little: a password may hold `/`, `@`, `:`, `?` and quotes that
+whoever wrote the address should have spelt %2F and so on. Only at a space an address ends.
+"""
+
+import re
+
+MASK = "***"
+
+# What follows `//`; not that of file:///x, which has no host.
+_ADDRESS = re.compile(r"(?:(?<=[^/]//)|(?<=^//))[^\s/]\S*")
+# A parameter of an address whose name says that its value opens something.
+_SECRET_PARAMETER = re.compile(
+    r"pass|pwd|token|secret|key|sig|credential|auth|odbc_connect|^code$", re.IGNORECASE
+)
+# Of `host=h password='it\'s' user=u`, and of a mapping as Python or JSON write it.
+_ASSIGNED = re.compile(
+    r"""
+    (?<![\w-])
+    (
+        [\w.-]*
+        (?:password|passwd|pwd|passphrase|secret|token|(?:api|access|account|secret)[_-]?key)
+        (?: \s*=\s* | ["']\s*:\s* )
+    )
+    (?!\*\*\*(?:[\s,;)}\]&'"]|$))
+    (?:
+        '(?:[^'\\]|\\.)*' (?=[\s,;)}\]]|$)
+      | "(?:[^"\\]|\\.)*" (?=[\s,;)}\]]|$)
+      | \S+
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_HEADER = re.compile(
+    r"(authorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token|digest)\s+)?)[^\s\"',}]+",
+    re.IGNORECASE,
+)
+# Longer than the words that may follow in a sentence.
+_BEARER = re.compile(r"\b(bearer\s+)[a-z0-9._~+/=-]{20,}", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """The same text with every password, key and token in it that has a known form blotted out.
+
+    Known are: what stands before the @ of an address, parameters of an address that are named
+    like a secret or have no name, `password=...` and the like, and the header Authorization.
+    """
+    hidden = _ADDRESS.sub(lambda found: _plain_address(found[0]), text)
+    for pattern in (_ASSIGNED, _HEADER, _BEARER):
+        hidden = pattern.sub(rf"\1{MASK}", hidden)
+    return hidden
+
+
+def has_secret(address: str) -> bool:
+    """Whether an address has more than a user's name in it that ought not to be shown.
+
+    At a web server that name is taken for a token: nobody logs in there without a password.
+    """
+    user = re.match(r"([a-z][a-z0-9+.-]*)://[^\s:/@?#]+@", address, re.IGNORECASE)
+    if user is not None and not user[1].lower().startswith("http"):
+        address = f"{user[1]}://{address[user.end() :]}"
+    return without_secrets(address) != address
+
+
+def _plain_address(address: str) -> str:
+    """What follows the slashes of an address, without its secrets."""
+    user, at, rest = address.rpartition("@")
+    if "/" in user and ":" not in user:
+        # An @ of the path; before the host there may be one more.
+        host, slash, path = address.partition("/")
+        user, at, rest = host.rpartition("@")
+        rest += slash + path
+    if at and "?" in user:
+        # Of a password, or of a query whose value goes on behind the @: nobody can tell.
+        return f"{MASK}@{MASK}"
+    place, mark, query = rest.partition("?")
+    hidden = "&".join(_plain_parameter(each) for each in query.split("&"))
+    return (MASK + at if at else "") + place + mark + hidden
+
+
+def _plain_parameter(parameter: str) -> str:
+    name, equals, value = parameter.partition("=")
+    if not equals:
+        return MASK if parameter else ""
+    return f"{name}={MASK}" if value and _SECRET_PARAMETER.search(name) else parameter
