@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from runner.errors import TrialFailed
+from runner.models.arguments import is_loading, why_reserved
 from runner.models.catalogue import canonical_name
 from runner.models.groups import head_parameters
 from runner.models.heads import start_small
@@ -69,8 +70,13 @@ def create(name: str, *, num_classes: int, arguments: Mapping[str, Any]) -> nn.M
     """The bare classifier, with timm's own random initialisation.
 
     Raises:
-        TrialFailed: If the constructor does not know an argument; `check_model` finds it earlier.
+        TrialFailed: If the constructor does not know an argument, or it would load weights;
+            `check_model` finds it earlier.
     """
+    if loading := [argument for argument in arguments if is_loading(argument)]:
+        raise TrialFailed(
+            f"model.arguments.{loading[0]}: not to be set here: {why_reserved(loading[0])}"
+        )
     try:
         model = timm.create_model(canonical_name(name), num_classes=num_classes, **arguments)
     except TypeError as err:

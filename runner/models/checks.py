@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from runner.errors import TrialFailed, WeightsUnavailable
+from runner.models.arguments import why_reserved
 from runner.models.build import expected_model, has_regulariser, unknown_argument
 from runner.models.catalogue import has_published_weights, is_on_hub_only, name_problem
 from runner.models.input_spec import arguments_for_size, image_shape
@@ -16,15 +17,6 @@ from runner.models.weight_files import SUFFIXES
 from runner.models.weights import HUB, NONE, weights_file
 from runner.models.wording import first_line
 
-# Set by the runner itself; an experiment that sets them too would contradict it.
-_RESERVED = {
-    "num_classes": "the data's classes decide it",
-    "in_chans": "images are RGB",
-    "pretrained": "model.weights decides it",
-    "drop_rate": "set train.dropout",
-    "drop_path_rate": "set train.drop_path",
-    "features_only": "a classifier is needed",
-}
 _SIZE_KEY = "data.image_size"
 # What timm and torch raise for values a constructor or a forward pass cannot work with.
 _BAD_VALUES = (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError)
@@ -70,7 +62,8 @@ def check_model(
         return [ModelProblem("model.name", *problem)]
     found = _weights_problems(name, weights, base)
     if is_on_hub_only(name):
-        return found
+        # What else its constructor takes only its description on the hub tells.
+        return found + _reserved_problems(arguments)
     refused = _argument_problems(name, arguments, image_size)
     missing = [
         ModelProblem(f"train.{each}", f"{name} has no {each}; only 0 is allowed")
@@ -103,17 +96,23 @@ def _weights_problems(name: str, weights: str, base: Path) -> list[ModelProblem]
     return []
 
 
+def _reserved_problems(arguments: Mapping[str, Any]) -> list[ModelProblem]:
+    """Arguments that the runner sets itself; an experiment that does too would contradict it."""
+    reasons = {each: why_reserved(each) for each in arguments}
+    return [
+        ModelProblem(f"model.arguments.{each}", f"not to be set here: {reason}", arguments[each])
+        for each, reason in reasons.items()
+        if reason is not None
+    ]
+
+
 def _argument_problems(
     name: str, arguments: Mapping[str, Any], image_size: int | None
 ) -> list[ModelProblem]:
     """Problems of constructor arguments, found by building the model without values."""
     key = "model.arguments"
-    found = [
-        ModelProblem(f"{key}.{each}", f"not to be set here: {_RESERVED[each]}", value)
-        for each, value in arguments.items()
-        if each in _RESERVED
-    ]
-    known = {each: value for each, value in arguments.items() if each not in _RESERVED}
+    found = _reserved_problems(arguments)
+    known = {each: value for each, value in arguments.items() if why_reserved(each) is None}
     unknown = _without_unknown(name, known)
     try:
         model = expected_model(

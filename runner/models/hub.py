@@ -7,6 +7,7 @@ import urllib.parse
 import urllib.request
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import huggingface_hub
@@ -47,6 +48,11 @@ def hub_state(name: str) -> dict[str, torch.Tensor]:
     _require_reachable(model_name)
     try:
         model = timm.create_model(model_name, pretrained=True)
+    except UnpicklingError as err:
+        raise WeightsUnavailable(
+            f"weights of {name}: refused: a pickle that would run code when it is loaded. "
+            f"{_INSTEAD}."
+        ) from err
     except (OSError, RuntimeError, ValueError) as err:
         raise WeightsUnavailable(
             f"weights of {name}: the download failed: {first_line(err)}. {_INSTEAD}."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runner.models.arguments import is_loading
 from runner.models.catalogue import canonical_name, is_on_hub_only, registry_config
 from runner.models.hub import hub_config
 
@@ -77,7 +78,8 @@ def plain_architecture(name: str, arguments: Mapping[str, Any]) -> tuple[str, di
     if not is_on_hub_only(name):
         return canonical_name(name), dict(arguments)
     config = hub_config(name)
-    known: dict[str, Any] = dict(config["model_args"])
+    # What its owner wrote there is data: it loads nothing.
+    known = {key: value for key, value in config["model_args"].items() if not is_loading(key)}
     if config.get("fixed_input_size"):
         known["img_size"] = image_shape(name, arguments)
     return str(config["architecture"]), {**known, **arguments}

@@ -1,10 +1,10 @@
 """Tensors out of a weights file; nothing in such a file can run code."""
 
 import argparse
-import pickle
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -103,7 +103,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
         # timm's training script keeps its arguments as a Namespace: attributes only, no code.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as err:
+    except UnpicklingError as err:
         raise WeightsUnavailable(f"weights file {path}: {_why_refused(path)}") from err
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
         raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
@@ -113,7 +113,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
 def _why_refused(path: Path) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError):
+    except (RuntimeError, ValueError, UnpicklingError, EOFError):
         names = []
     if not names:
         return "not a PyTorch weights file"

@@ -26,14 +26,21 @@ def load_network(folder: Path, spec: dict[str, Any]) -> Any:
     """The network in a transformers folder; or an adapter there, merged into its base."""
     of_words, of_texts = AutoModelForTokenClassification, AutoModelForSequenceClassification
     auto: Any = of_words if spec["kind"] == "tags" else of_texts
-    plain = {"local_files_only": True, "dtype": torch.float32}
+    # Nothing that lies there is run, whatever its config.json says.
+    data_only: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with _quiet():
         if spec.get("base") is None:
-            return auto.from_pretrained(folder, **plain)
+            return auto.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, **data_only
+            )
         from peft import PeftModel
 
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        base = auto.from_pretrained(base_folder(spec["base"]), config=config, **plain)
+        config = AutoConfig.from_pretrained(folder, **data_only)
+        # Its files are known by their digests; of an older model they may be pickles, of which
+        # transformers reads tensors alone (weights_only).
+        base = auto.from_pretrained(
+            base_folder(spec["base"]), config=config, dtype=torch.float32, **data_only
+        )
         return PeftModel.from_pretrained(base, folder).merge_and_unload()
 
 

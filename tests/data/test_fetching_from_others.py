@@ -1,4 +1,4 @@
-"""Data of a web server that nobody here controls: what it lists is written below the cache alone."""
+"""Data of a web server that nobody here controls: what it lists is written below the cache."""
 
 import http.server
 import threading

@@ -27,51 +27,64 @@ class DeadAttempt(Exception):
     """An attempt that has ended, or whose trial has a newer one, may not write any more."""
 
 
+class NotBegun(Exception):
+    """The driver's word that an attempt begins has not come yet."""
+
+
 class Depot:
-    """Reads and writes below one folder alone, for attempts that have not ended.
+    """Reads and writes for attempts that have not ended, each in the folder of its trial alone.
 
     Args:
-        root: The study's folder of trials.
+        root: The study's folder of trials, which has those folders.
         items: What the experiment names.
         log: File that takes a line for each item that is sent to a machine.
     """
 
     def __init__(self, root: str, items: Sequence[Item] = (), log: str = os.devnull) -> None:
         self._root = Path(root).resolve()
-        self._alive: dict[int, int] = {}
-        self._folders: dict[int, str] = {}
+        self._newest: dict[int, int] = {}
+        self._folders: dict[int, Path] = {}
         self._warehouse = Warehouse(items, Path(log))
 
-    def begin(self, keys: Sequence[Attempt]) -> None:
-        """These attempts may write; earlier ones at their trials no more."""
-        for key in keys:
-            self._alive[key.trial] = max(key.attempt, self._alive.get(key.trial, 0))
+    def begin(self, folders: Mapping[Attempt, str]) -> None:
+        """These attempts may write; earlier ones at their trials no more.
+
+        Args:
+            folders: The folder of each one's trial, as the driver has it.
+        """
+        for key, folder in folders.items():
+            self._newest[key.trial] = max(key.attempt, self._newest.get(key.trial, 0))
+            self._folders[key.trial] = Path(folder).resolve()
 
     def end(self, key: Attempt) -> None:
         """An attempt may write no more; what it did not commit goes."""
-        self._alive[key.trial] = max(key.attempt + 1, self._alive.get(key.trial, 0))
+        self._newest[key.trial] = max(key.attempt + 1, self._newest.get(key.trial, 0))
         folder = self._folders.pop(key.trial, None)
-        if folder is not None:
-            self._drop_partials(folder)
+        if folder is not None and self._is_below(folder):
+            _drop_partials(folder)
 
-    def files(self, key: Attempt, folder: str) -> dict[str, int]:
+    def files(self, key: Attempt) -> dict[str, int]:
         """Sizes in bytes of what a trial's folder holds, by relative name, as an attempt begins.
+
+        A link that leads out of the folder is not among them.
 
         Raises:
             DeadAttempt: If it is over already.
+            NotBegun: If the driver has not said yet that it begins.
         Side effects: What an earlier attempt did not commit is removed.
         """
-        self._require_alive(key)
-        self.begin([key])
-        self._folders[key.trial] = folder
-        self._drop_partials(folder)
-        base = self._inside(folder)
-        found = (path for path in base.rglob("*") if path.is_file())
-        return {path.relative_to(base).as_posix(): path.stat().st_size for path in found}
+        folder = self._folder(key)
+        _drop_partials(folder)
+        found = (path for path in folder.rglob("*") if path.is_file())
+        return {
+            path.relative_to(folder).as_posix(): path.stat().st_size
+            for path in found
+            if path.resolve().is_relative_to(folder)
+        }
 
-    def read(self, path: str, offset: int) -> bytes:
-        """A piece of a file, at most CHUNK_BYTES."""
-        with self._inside(path).open("rb") as file:
+    def read(self, key: Attempt, path: str, offset: int) -> bytes:
+        """A piece of a file of the attempt's trial, at most CHUNK_BYTES."""
+        with self._inside(key, path).open("rb") as file:
             file.seek(offset)
             return file.read(CHUNK_BYTES)
 
@@ -81,8 +94,7 @@ class Depot:
         Raises:
             DeadAttempt: If the attempt is over.
         """
-        self._require_alive(key)
-        partial = self._partial(path)
+        partial = self._inside(key, path + PARTIAL)
         partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb" if is_first else "ab") as file:
             file.write(content)
@@ -98,11 +110,12 @@ class Depot:
         Raises:
             DeadAttempt: If the attempt is over.
         """
-        self._require_alive(key)
-        for path in written:
-            self._partial(path).replace(self._inside(path))
-        for path in gone:
-            self._inside(path).unlink(missing_ok=True)
+        moves = [(self._inside(key, path + PARTIAL), self._inside(key, path)) for path in written]
+        removed = [self._inside(key, path) for path in gone]
+        for partial, target in moves:
+            partial.replace(target)
+        for target in removed:
+            target.unlink(missing_ok=True)
 
     @ray.method(concurrency_group="freight")  # type: ignore[untyped-decorator]
     def content(self, number: int) -> str:
@@ -119,28 +132,43 @@ class Depot:
         """See `Warehouse.piece`."""
         return self._warehouse.piece(number, index)
 
-    def _require_alive(self, key: Attempt) -> None:
-        if key.attempt < self._alive.get(key.trial, 0):
-            raise DeadAttempt(f"attempt {key.attempt} at trial {key.trial} is over")
-
-    def _drop_partials(self, folder: str) -> None:
-        for path in self._inside(folder).rglob(f"*{PARTIAL}"):
-            path.unlink(missing_ok=True)
-
-    def _partial(self, path: str) -> Path:
-        target = self._inside(path)
-        return target.with_name(target.name + PARTIAL)
-
-    def _inside(self, path: str) -> Path:
-        """A path below the root.
+    def _folder(self, key: Attempt) -> Path:
+        """The folder of an attempt's trial.
 
         Raises:
-            PermissionError: If it leads out of it.
+            DeadAttempt: If the attempt is over.
+            NotBegun: If the driver has not said yet that it begins.
+            PermissionError: If it is none of the study's.
         """
+        newest = self._newest.get(key.trial, -1)
+        if key.attempt < newest:
+            raise DeadAttempt(f"attempt {key.attempt} at trial {key.trial} is over")
+        folder = self._folders.get(key.trial)
+        if key.attempt > newest or folder is None:
+            raise NotBegun(f"attempt {key.attempt} at trial {key.trial} has not begun")
+        if not self._is_below(folder):
+            raise PermissionError(f"{folder} is not in the study's folder")
+        return folder
+
+    def _is_below(self, folder: Path) -> bool:
+        return folder != self._root and folder.is_relative_to(self._root)
+
+    def _inside(self, key: Attempt, path: str) -> Path:
+        """A path of an attempt's trial, given relative to the study's folder; links are followed.
+
+        Raises:
+            PermissionError: If it leads out of the trial's folder.
+        """
+        folder = self._folder(key)
         place = (self._root / path).resolve()
-        if not place.is_relative_to(self._root):
-            raise PermissionError(f"{path} is not in the study's folder")
+        if place == folder or not place.is_relative_to(folder):
+            raise PermissionError(f"{path} is not in the folder of trial {key.trial}")
         return place
+
+
+def _drop_partials(folder: Path) -> None:
+    for path in folder.rglob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -218,7 +246,7 @@ class ToldFeed:
         """See `Feed.next`."""
         job = self._feed.next(lease)
         if isinstance(job, Job):
-            self._depot.begin.remote([spec.key for spec in job.trials])
+            self._depot.begin.remote({spec.key: spec.folder for spec in job.trials})
         return job
 
     def report(self, key: Attempt, report: Report) -> Decision:

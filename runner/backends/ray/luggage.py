@@ -8,6 +8,7 @@ The scratch folder of an objective of one's own stays where it is.
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -15,10 +16,13 @@ from pathlib import Path, PurePosixPath
 
 import ray
 
-from runner.backends.ray.depot import CHUNK_BYTES, Address, DeadAttempt
+from runner.backends.ray.depot import CHUNK_BYTES, Address, DeadAttempt, NotBegun
 from runner.trial import SCRATCH, Attempt, Channel, Decision, Ending, Job, Report
 
 logger = logging.getLogger(__name__)
+
+# A message on its way takes milliseconds; a driver that is being stopped may hold it back.
+_BEGIN_WITHIN_S = 30.0
 
 
 @dataclass
@@ -75,17 +79,30 @@ class Luggage:
 
     def _fetch(self, key: Attempt, folder: Path) -> None:
         depot, far = self.address.depot, self._far[key]
-        sizes: Mapping[str, int] = ray.get(depot.files.remote(key, str(far)))
-        for name, size in sizes.items():
+        for name, size in self._sizes(key).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 while file.tell() < size:
-                    piece = ray.get(depot.read.remote(str(far / name), file.tell()))
+                    piece = ray.get(depot.read.remote(key, str(far / name), file.tell()))
                     if not piece:
                         break
                     file.write(piece)
         self._sent.update(_state(folder))
+
+    def _sizes(self, key: Attempt) -> Mapping[str, int]:
+        """What the trial's folder holds there."""
+        until_s = time.monotonic() + _BEGIN_WITHIN_S
+        while True:
+            try:
+                sizes: Mapping[str, int] = ray.get(self.address.depot.files.remote(key))
+            except NotBegun:
+                # What the driver says of the attempt and the attempt itself take different ways.
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(0.05)
+            else:
+                return sizes
 
     def _send_file(self, key: Attempt, path: Path, far: str) -> None:
         with path.open("rb") as file:

@@ -22,14 +22,22 @@ RESERVED = {
     "architectures": "the task decides it",
     "auto_map": "code from the hub is never run",
     "quantization_config": "quantised weights are not supported",
+    **dict.fromkeys(
+        ("attn_implementation", "experts_implementation", "allow_all_kernels"),
+        "it may name code on the hub, which is never run",
+    ),
     "dtype": "set train.precision",
     "classifier_dropout": "set train.dropout",
     "classifier_dropout_prob": "set train.dropout",
     "seq_classif_dropout": "set train.dropout",
     "cls_dropout": "set train.dropout",
 }
-# What a file may say that is not this model's any more.
-_DROPPED = ("num_labels", "id2label", "label2id", "problem_type", "dtype", "torch_dtype")
+# What a file may say that is not this model's any more, or names code: kernels of the hub.
+_DROPPED = (
+    *("num_labels", "id2label", "label2id", "problem_type", "dtype", "torch_dtype"),
+    *("attn_implementation", "_attn_implementation"),
+    *("experts_implementation", "_experts_implementation"),
+)
 # What configurations raise for values they cannot hold.
 BAD_VALUES = (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError)
 _FROM_TOKENIZER = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
