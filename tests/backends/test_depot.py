@@ -4,16 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from runner.backends.ray.depot import PARTIAL, DeadAttempt, Depot
+from runner.backends.ray.depot import PARTIAL, DeadAttempt, Depot, NotBegun
 from runner.trial import Attempt
 
 FIRST, SECOND = Attempt(3, 0), Attempt(3, 1)
+OTHER = Attempt(4, 0)
 
 
 @pytest.fixture
 def depot(tmp_path: Path) -> Depot:
     (tmp_path / "3" / "artifacts").mkdir(parents=True)
     return Depot(str(tmp_path))
+
+
+def begin(depot: Depot, *keys: Attempt) -> None:
+    """The driver says that attempts begin, each in the folder called like its trial."""
+    depot.begin({key: str(depot._root / str(key.trial)) for key in keys})
 
 
 def send(depot: Depot, key: Attempt, content: bytes, *, commit: bool = True) -> None:
@@ -23,7 +29,7 @@ def send(depot: Depot, key: Attempt, content: bytes, *, commit: bool = True) -> 
 
 
 def test_pieces_take_their_place_together(depot, tmp_path):
-    depot.begin([FIRST])
+    begin(depot, FIRST)
     depot.write(FIRST, "3/log.txt", b"one ", is_first=True)
     depot.write(FIRST, "3/log.txt", b"two", is_first=False)
     assert not (tmp_path / "3" / "log.txt").exists()
@@ -33,56 +39,134 @@ def test_pieces_take_their_place_together(depot, tmp_path):
 
 
 def test_attempt_writes_nothing_once_a_newer_one_has_begun(depot, tmp_path):
-    depot.begin([FIRST])
+    begin(depot, FIRST)
     send(depot, FIRST, b"first")
-    depot.begin([SECOND])
+    begin(depot, SECOND)
 
     with pytest.raises(DeadAttempt, match="attempt 0 at trial 3 is over"):
         send(depot, FIRST, b"late")
     with pytest.raises(DeadAttempt):
         depot.commit(FIRST, [], ["3/artifacts/model"])
     with pytest.raises(DeadAttempt):
-        depot.files(FIRST, "3")
+        depot.files(FIRST)
     assert (tmp_path / "3" / "artifacts" / "model").read_bytes() == b"first"
     send(depot, SECOND, b"second")
     assert (tmp_path / "3" / "artifacts" / "model").read_bytes() == b"second"
 
 
-def test_attempt_that_begins_elsewhere_is_known_by_what_it_asks(depot):
-    depot.files(SECOND, "3")
-
-    with pytest.raises(DeadAttempt):
-        send(depot, FIRST, b"late")
+def test_attempt_waits_for_the_drivers_word(depot):
+    with pytest.raises(NotBegun, match="attempt 0 at trial 3 has not begun"):
+        depot.files(FIRST)
+    begin(depot, FIRST)
+    with pytest.raises(NotBegun):
+        depot.files(SECOND)
+    depot.end(FIRST)
+    with pytest.raises(NotBegun):
+        depot.files(SECOND)
+    begin(depot, SECOND)
+    assert depot.files(SECOND) == {}
 
 
 def test_attempt_writes_nothing_after_its_end_and_its_pieces_go(depot, tmp_path):
-    depot.begin([FIRST])
-    depot.files(FIRST, "3")
+    begin(depot, FIRST)
+    depot.files(FIRST)
     send(depot, FIRST, b"half", commit=False)
     depot.end(FIRST)
 
     assert list(tmp_path.rglob("*/*")) == [tmp_path / "3" / "artifacts"]
     with pytest.raises(DeadAttempt):
         send(depot, FIRST, b"late")
-    depot.begin([SECOND])
+    begin(depot, SECOND)
     send(depot, SECOND, b"again")
 
 
 def test_pieces_of_a_dead_driver_go_when_the_trial_goes_on(depot, tmp_path):
     (tmp_path / "3" / "artifacts" / f"model{PARTIAL}").write_bytes(b"half")
     (tmp_path / "3" / "artifacts" / "x.partial").write_bytes(b"the user's")
+    begin(depot, SECOND)
 
-    assert depot.files(SECOND, "3") == {"artifacts/x.partial": 10}
+    assert depot.files(SECOND) == {"artifacts/x.partial": 10}
     assert not (tmp_path / "3" / "artifacts" / f"model{PARTIAL}").exists()
 
 
 def test_trials_do_not_keep_one_another_from_writing(depot):
-    depot.begin([Attempt(4, 2)])
+    begin(depot, Attempt(4, 2), FIRST)
     depot.end(Attempt(4, 2))
 
     send(depot, FIRST, b"first")
 
 
-def test_path_out_of_the_folder_is_refused(depot):
-    with pytest.raises(PermissionError, match="not in the study's folder"):
-        depot.write(FIRST, "../x", b"", is_first=True)
+@pytest.fixture
+def outside(depot: Depot, tmp_path: Path) -> Path:
+    """A file of another trial, which is running too; links lead to it, and to a folder outside."""
+    begin(depot, FIRST, OTHER)
+    (tmp_path / "4").mkdir()
+    file = tmp_path / "4" / "checkpoint"
+    file.write_bytes(b"another trial's")
+    (tmp_path / "3" / "link").symlink_to(file)
+    (tmp_path / "3" / "up").symlink_to(tmp_path.parent)
+    (tmp_path / "3" / f"half{PARTIAL}").symlink_to(file)
+    return file
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../x",
+        "x",
+        "3",
+        "3/..",
+        "4/checkpoint",
+        "3/../4/checkpoint",
+        "{absolute}",
+        "/etc/hostname",
+        "3/link",
+        "3/up/x",
+        "3/up/../x",
+    ],
+)
+def test_path_out_of_the_trials_folder_is_refused(
+    path: str, depot: Depot, outside: Path, tmp_path: Path
+) -> None:
+    path = path.format(absolute=outside)
+    before = sorted(tmp_path.parent.rglob("*"))
+    with pytest.raises(PermissionError, match="not in the folder of trial 3"):
+        depot.read(FIRST, path, 0)
+    with pytest.raises(PermissionError):
+        depot.commit(FIRST, [path], [])
+    with pytest.raises(PermissionError):
+        depot.commit(FIRST, [], [path])
+    if path not in ("3", "3/..", "3/link"):  # names of partial files inside, with these
+        with pytest.raises(PermissionError):
+            depot.write(FIRST, path, b"x", is_first=True)
+    assert sorted(tmp_path.parent.rglob("*")) == before
+    assert outside.read_bytes() == b"another trial's"
+
+
+def test_partial_file_that_is_a_link_out_is_not_written(depot: Depot, outside: Path) -> None:
+    with pytest.raises(PermissionError):
+        depot.write(FIRST, "3/half", b"x", is_first=True)
+    assert outside.read_bytes() == b"another trial's"
+
+
+def test_files_leave_out_links_that_lead_out(depot: Depot, outside: Path, tmp_path: Path) -> None:
+    (tmp_path / "3" / "log.txt").write_bytes(b"one")
+    (tmp_path / "3" / "same").symlink_to("log.txt")
+    assert depot.files(FIRST) == {"log.txt": 3, "same": 3}
+
+
+def test_attempt_reads_its_own_trials_files_until_it_is_over(depot: Depot, outside: Path) -> None:
+    assert depot.read(OTHER, "4/checkpoint", 8) == b"trial's"
+    depot.end(OTHER)
+    with pytest.raises(DeadAttempt):
+        depot.read(OTHER, "4/checkpoint", 0)
+
+
+def test_folder_that_is_not_in_the_studys_is_none_of_a_trials(
+    depot: Depot, tmp_path: Path
+) -> None:
+    for folder in (tmp_path, tmp_path.parent, tmp_path / ".." / "x"):
+        depot.begin({FIRST: str(folder)})
+        with pytest.raises(PermissionError, match="is not in the study's folder"):
+            depot.files(FIRST)
+        depot.end(Attempt(3, -1))

@@ -46,6 +46,7 @@ def address(tmp_path: Path) -> Iterator[Address]:
 
 def packed(address: Address, attempt: int) -> tuple[Luggage, Path]:
     spec = TrialSpec(Attempt(0, attempt), {}, 1, str(Path(address.root) / "0"))
+    address.depot.begin.remote({spec.key: spec.folder})
     luggage = Luggage(address, Job((spec,)))
     return luggage, Path(luggage.job.trials[0].folder)
 

@@ -1,12 +1,18 @@
-"""Connecting to Ray: a cluster that is there, or one on this machine for as long as the search."""
+"""Connecting to Ray: a cluster that is there, or one on this machine for as long as the search.
 
+The one on this machine listens on the loopback alone, and asks for a token.
+"""
+
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
+from ray._private import ray_constants
+from ray._raylet import Config
 
 from runner.backends.process import KEEP_MEMORY
 from runner.backends.ray.cluster import Cluster, Needs, usual_needs
@@ -14,12 +20,19 @@ from runner.errors import RunnerError
 from runner.experiment import RaySettings
 from runner.trial import Lease
 
+logger = logging.getLogger(__name__)
+
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+AUTHENTICATION_VARIABLE = "RAY_AUTH_MODE"
 # Ray reports its use to its makers unless told not to; nobody has asked the user here.
 USAGE_VARIABLE = "RAY_USAGE_STATS_ENABLED"
 _TOKEN = (
     "Give this driver the one of the cluster: RAY_AUTH_MODE=token, and the token in "
     "RAY_AUTH_TOKEN or in ~/.ray/auth_token"
+)
+_OPEN = (
+    "asks for no token: whoever reaches its ports can run programs on its machines, as you. Start "
+    "it with RAY_AUTH_MODE=token"
 )
 _PROBE_TIMEOUT_S = 5.0
 _QUIET = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
@@ -65,10 +78,7 @@ def cluster_here(asked: RaySettings, leases: Sequence[Lease]) -> Iterator[Cluste
         ) as cluster:
             yield cluster
     finally:
-        if before is None:
-            del os.environ["CUDA_VISIBLE_DEVICES"]
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
+        _put_back("CUDA_VISIBLE_DEVICES", before)
 
 
 @contextmanager
@@ -106,8 +116,21 @@ def _connected(
         yield Cluster(_needs(asked, usual, gpus_per_trial), slots=slots)
         return
     os.environ.setdefault(USAGE_VARIABLE, "0")
+    with _authentication_kept():
+        _begin(how, _environment(asked, usual))
+        if os.environ.get(AUTHENTICATION_VARIABLE, "disabled").lower() == "disabled":
+            is_here = how["address"] == "local"
+            logger.warning("Ray %s %s", "here" if is_here else f"at {how['address']}", _OPEN)
+        try:
+            yield Cluster(_needs(asked, usual, gpus_per_trial), slots=slots)
+        finally:
+            ray.shutdown()
+
+
+def _begin(how: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
     try:
-        ray.init(**_QUIET, **how, runtime_env=_environment(asked, usual))
+        with _on_loopback() if how["address"] == "local" else ExitStack():
+            ray.init(**_QUIET, **how, runtime_env=environment)
     except ray.exceptions.AuthenticationError as error:
         raise RunnerError(f"Ray at {how['address']} wants a token. {_TOKEN}") from error
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -115,10 +138,45 @@ def _connected(
         raise RunnerError(
             f"Ray at {how['address']} cannot be used: {text}{_refusal(how['address'])}"
         ) from error
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """What Ray starts in this block has the address 127.0.0.1, and listens there alone.
+
+    Otherwise it takes this machine's address in the network, even if it is told another, and
+    listens on all of them. On macOS and Windows Ray does this by itself.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    # Of Ray's own switches the only one that reaches every process; a test looks at the sockets.
+    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        yield Cluster(_needs(asked, usual, gpus_per_trial), slots=slots)
+        yield
     finally:
-        ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _authentication_kept() -> Iterator[None]:
+    """Ray turns its authentication on in this process's environment; here it is put back.
+
+    Who connects to another cluster afterwards is asked anew whether that has a token.
+    """
+    before = os.environ.get(AUTHENTICATION_VARIABLE)
+    try:
+        yield
+    finally:
+        if os.environ.get(AUTHENTICATION_VARIABLE) != before:
+            _put_back(AUTHENTICATION_VARIABLE, before)
+            # Ray reads it once.
+            Config.initialize("")
+
+
+def _put_back(variable: str, before: str | None) -> None:
+    if before is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = before
 
 
 def _refusal(address: str) -> str:

@@ -1,0 +1,90 @@
+"""Ray on this machine: who can reach it, who is let in, and what is left in the environment."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.objectives import ROOT
+
+pytestmark = pytest.mark.slow
+
+# A process of its own: a session has one Ray at a time.
+HERE = """
+import json, os, subprocess, sys
+import psutil, ray
+from ray._private.authentication.authentication_utils import is_token_auth_enabled
+from runner.backends.ray import cluster_here
+from runner.experiment import RaySettings
+from runner.trial import Lease
+
+def listening():
+    driver = psutil.Process()
+    return sorted(
+        (process.name(), socket.laddr.ip)
+        for process in (driver, *driver.children(recursive=True))
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    )
+
+with cluster_here(RaySettings(), [Lease(slot=0)]):
+    answer = ray.get(ray.remote(lambda: os.environ.get("RAY_AUTH_MODE")).remote())
+    said = {
+        "worker": answer,
+        "driver": os.environ.get("RAY_AUTH_MODE"),
+        "is_on": is_token_auth_enabled(),
+        "listening": listening(),
+    }
+    address = ray.get_runtime_context().gcs_address
+    stranger = subprocess.run(
+        [sys.executable, "-c", "import ray; ray.init(address=%r); print('IN')" % address],
+        env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+        capture_output=True, text=True, timeout=100, check=False,
+    )
+    said["stranger"] = stranger.stdout
+said["afterwards"] = [os.environ.get("RAY_AUTH_MODE"), is_token_auth_enabled()]
+print("SAID", json.dumps(said))
+"""
+
+
+def here(home: Path, **environment: str) -> tuple[dict[str, Any], str]:
+    """What the script says of Ray on this machine, and what else can be read."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", HERE],
+        capture_output=True,
+        text=True,
+        cwd=home,
+        env={**known, "PYTHONPATH": str(ROOT), "HOME": str(home), **environment},
+        timeout=250,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
+    assert lines, done.stderr
+    said: dict[str, Any] = json.loads(lines[0].removeprefix("SAID "))
+    return said, done.stderr
+
+
+def test_ray_on_this_machine_listens_on_the_loopback_alone_and_asks_for_a_token(
+    tmp_path: Path,
+) -> None:
+    said, shown = here(tmp_path)
+    assert {name for name, _ in said["listening"]} >= {"gcs_server", "raylet"}
+    elsewhere = [each for each in said["listening"] if each[1] not in ("127.0.0.1", "::1")]
+    assert elsewhere == []
+    assert (said["driver"], said["worker"], said["is_on"]) == ("token", "token", True)
+    assert "IN" not in said["stranger"]
+    assert said["afterwards"] == [None, False]
+    assert "asks for no token" not in shown
+
+
+def test_ray_without_a_token_is_warned_of(tmp_path: Path) -> None:
+    said, shown = here(tmp_path, RAY_AUTH_MODE="disabled")
+    assert said["is_on"] is False
+    assert "IN" in said["stranger"]
+    assert "Ray here asks for no token: whoever reaches its ports can run programs" in shown
+    assert said["afterwards"] == ["disabled", False]
