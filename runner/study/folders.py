@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.experiment import is_name
 from runner.study import inbox
-from runner.study.place import Place, Standing
+from runner.study.place import Place, Standing, require_name
 from runner.study.storage import (
     ARCHIVED,
     JOURNAL,
@@ -101,10 +102,16 @@ class Folders:
     def begun(self, name: str | None = None) -> list[tuple[str, int]]:
         """See `Shelf`."""
         names = [name] if name else sorted(entry.name for entry in self.studies.glob("*"))
-        return [(each, number) for each in names for number in study_numbers(self.studies, each)]
+        return [
+            (each, number)
+            for each in names
+            if is_name(each)
+            for number in study_numbers(self.studies, each)
+        ]
 
     def place(self, name: str, number: int) -> StudyFolder:
         """See `Shelf`."""
+        require_name(name, self.where)
         return StudyFolder(self.studies / name / str(number))
 
 

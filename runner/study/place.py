@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.errors import NotFound
+from runner.errors import NotFound, StudyError
+from runner.experiment import is_name
 from runner.study.inbox import Wish
 
 if TYPE_CHECKING:
@@ -97,12 +98,32 @@ class Shelf(Protocol):
         ...
 
     def begun(self, name: str | None = None) -> list[tuple[str, int]]:
-        """Name and number of every study that has a journal, of one name or of all, sorted."""
+        """Name and number of every study that has a journal, of one name or of all, sorted.
+
+        What lies there under a name that no experiment has is none.
+        """
         ...
 
     def place(self, name: str, number: int) -> Place:
-        """Where a study is kept, or will be."""
+        """Where a study is kept, or will be.
+
+        Raises:
+            StudyError: If no experiment can have that name.
+        """
         ...
+
+
+def require_name(name: str, where: str) -> None:
+    """See that a name can be a folder's.
+
+    Args:
+        name: What is to be a study's.
+        where: Where it was found, for the message.
+    Raises:
+        StudyError: If no experiment can have it.
+    """
+    if not is_name(name):
+        raise StudyError(f"{name!r} {where} is no name of an experiment: it would name a folder")
 
 
 def next_place(shelf: Shelf, name: str, *, new: bool = False) -> Place:
@@ -126,7 +147,8 @@ def existing_place(shelf: Shelf, reference: str) -> Place:
         NotFound: If there is none; the message lists those there are.
     """
     name, _, text = reference.partition(":")
-    numbers = [number for _, number in shelf.begun(name)] if name else []
+    # What is no name leads nowhere: a study's folder is made of it, and removed with it.
+    numbers = [number for _, number in shelf.begun(name)] if is_name(name) else []
     wanted = int(text) if text.isdecimal() else None
     if not numbers or (text and wanted not in numbers):
         there = sorted(f"{found}:{number}" for found, number in shelf.begun())

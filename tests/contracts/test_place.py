@@ -15,6 +15,7 @@ import pytest
 from runner.errors import NotFound, StudyError, StudyLocked
 from runner.experiment import Store
 from runner.study import StudyRecord, list_studies, study_for_optuna
+from runner.study.control import delete
 from runner.study.inbox import Enqueue, StopStudy, StopTrial
 from runner.study.place import Place, existing_place, next_place
 from runner.study.sampling import Proposal
@@ -102,6 +103,31 @@ def test_study_that_is_not_there_is_named_with_where_it_was_looked_for(
             existing_place(shelf, reference)
         assert str(caught.value).startswith(f"no study {reference!r} {shelf.where}; there are ")
         assert f"{name}:1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reference", ["..", "../../outside", "../outside:1", ".", "a/b", "/x", ""]
+)
+def test_study_by_what_is_no_name_is_not_there_whatever_lies_there(
+    store: Store, name: str, reference: str
+) -> None:
+    begun(store, name)
+    outside = store.root.parent / "outside" / "1"
+    for folder in (outside, store.studies / "a" / "b" / "1", store.root / "1"):
+        folder.mkdir(parents=True)
+        (folder / "journal.log").write_text("{}\n")
+    with pytest.raises(NotFound, match="no study"):
+        existing_place(shelf_of(store), reference)
+    with pytest.raises(NotFound, match="no study"):
+        delete(store, reference)
+    assert (outside / "journal.log").exists()
+
+
+@pytest.mark.parametrize("wrong", ["../outside", "..", "a/b", "", "a\nb"])
+def test_place_of_what_is_no_name_is_refused(store: Store, wrong: str) -> None:
+    with pytest.raises(StudyError, match="is no name of an experiment"):
+        shelf_of(store).place(wrong, 1)
+    assert shelf_of(store).begun(wrong or "..") == []
 
 
 def test_archived_study_stays_and_the_next_search_begins_a_new_one(

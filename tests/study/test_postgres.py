@@ -17,7 +17,7 @@ from runner.errors import NotFound, SearchStopped, StorageUnreachable, StudyErro
 from runner.experiment import Store
 from runner.study import StudyRecord, list_studies
 from runner.study.inbox import StopStudy
-from runner.study.place import Place, next_place
+from runner.study.place import Place, existing_place, next_place
 from runner.study.postgres import Database, Tables, database_at, holding
 from runner.study.sampling import Proposal
 from runner.study.shelf import shelf_of
@@ -292,6 +292,34 @@ def test_folder_of_a_study_is_no_other_study_s(store: Store, tmp_path: Path) -> 
     assert folders[0] != folders[1]
     assert {folder.parent for folder in folders} == {tmp_path / "studies" / name}
     assert not any(folder.name == "1" for folder in folders)
+
+
+def test_rows_of_others_do_not_choose_folders_of_this_machine(
+    store: Store, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    name, other = next(NAMES), next(NAMES)
+    for each in (name, other):
+        place = next_place(shelf_of(store), each)
+        with place.lock():
+            StudyRecord.open(place, direction="maximize")
+    rename = f"UPDATE runner_store.studies SET name = '../../{{}}' WHERE name = '{name}'"
+    token = f"UPDATE runner_store.studies SET token = '/../../..' WHERE name = '{other}'"
+    try:
+        postgres.run_sql(rename.format("out"), database="runner")
+        postgres.run_sql(token, database="runner")
+        assert "../../out" not in [known for known, _ in shelf_of(store).begun()]
+        for reference in ("../../out", "../../out:1"):
+            with pytest.raises(NotFound):
+                existing_place(shelf_of(store), reference)
+        with pytest.raises(StudyError, match="is no name of an experiment"):
+            shelf_of(store).place("../../out", 1)
+        with pytest.raises(StudyError, match=f"the study {other}:1 .* has a wrong token"):
+            existing_place(shelf_of(store), other)
+    finally:
+        postgres.run_sql(
+            "DELETE FROM runner_store.studies WHERE token = '/../../..' OR name LIKE '..%'",
+            database="runner",
+        )
 
 
 def test_what_a_trial_left_on_another_machine_is_said_to_be_there(place: Place) -> None:

@@ -1,5 +1,6 @@
 """Studies in a database: a row each, and the lines of its journal."""
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,11 +9,15 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from runner.errors import StudyError
+from runner.experiment import is_name
 from runner.study import inbox
-from runner.study.place import Standing
+from runner.study.place import Standing, require_name
 from runner.study.postgres.database import Database
 from runner.study.postgres.holding import LOCK_CLASS, Holding, JournalTable, lines_of
 
+_TOKEN_BYTES = 4
+_TOKEN = re.compile(rf"[0-9a-f]{{{2 * _TOKEN_BYTES}}}")
 _BEGUN = """
 SELECT name, number FROM runner_store.studies
 WHERE EXISTS (SELECT FROM runner_store.journal WHERE study = id)
@@ -161,19 +166,24 @@ class Tables:
 
     def begun(self, name: str | None = None) -> list[tuple[str, int]]:
         """See `Shelf`."""
-        return [(found, number) for found, number in self._database.rows(_BEGUN, name, name)]
+        found = self._database.rows(_BEGUN, name, name)
+        return [(each, number) for each, number in found if is_name(each)]
 
     def place(self, name: str, number: int) -> StudyRow:
         """See `Shelf`."""
+        require_name(name, self.where)
         with self._database.connected() as connection:
             query = "SELECT id, token FROM runner_store.studies WHERE name = %s AND number = %s"
             while (found := connection.execute(query, (name, number)).fetchone()) is None:
                 connection.execute(
                     "INSERT INTO runner_store.studies (name, number, token) VALUES (%s, %s, %s) "
                     "ON CONFLICT DO NOTHING",
-                    (name, number, secrets.token_hex(4)),
+                    (name, number, secrets.token_hex(_TOKEN_BYTES)),
                 )
         row, token = found
+        if not _TOKEN.fullmatch(token):
+            # Who may write to the database does not choose a folder of this machine.
+            raise StudyError(f"the study {name}:{number} {self.where} has a wrong token")
         # Another database may have a study of the same name and number, as may this folder.
         folder = self._studies / name / f"{number}-{token}"
         return StudyRow(self._database, row, name=name, number=number, folder=folder)
