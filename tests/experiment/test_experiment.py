@@ -125,8 +125,74 @@ def test_problem_in_a_space_by_name_or_an_option_names_those() -> None:
 
 
 def test_problem_never_shows_a_password(load: Load, minimal: str) -> None:
-    experiment = load(minimal + "tracking: {uri: 'http://me:secret@host:5000'}\n")
-    assert "secret" not in str(experiment.problem("tracking.uri", "cannot be reached"))
+    problem = load(minimal).problem("seed", "is wrong", seen="http://me:s3/c@ret@host:5000")
+    assert str(problem).endswith("is wrong (seen: 'http://***@host:5000')")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:hunter2@host:5000",
+        "https://hunter2@host",
+        "postgresql://me:hun/ter2@host/mlflow",
+        "postgresql://me@host/mlflow?password=hunter2",
+    ],
+)
+def test_tracking_address_with_a_password_is_refused_and_says_where_it_belongs(
+    load: Load, minimal: str, uri: str
+) -> None:
+    for text, overrides in ((f"tracking: {{uri: '{uri}'}}\n", []), ("", [f"tracking.uri={uri}"])):
+        with pytest.raises(ExperimentError, match="must be an address without password") as caught:
+            load(minimal + text, *overrides)
+        assert "$MLFLOW_TRACKING_URI" in str(caught.value)
+        assert "$MLFLOW_TRACKING_PASSWORD" in str(caught.value)
+        assert "ter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://host:5000", "postgresql://me@host/mlflow?sslmode=require", "sqlite:///x.db"]
+)
+def test_tracking_address_without_a_password_is_kept(load: Load, minimal: str, uri: str) -> None:
+    assert load(minimal + f"tracking: {{uri: '{uri}'}}\n").resolved()["tracking"]["uri"] == uri
+
+
+@pytest.mark.parametrize(
+    ("environment", "rule"),
+    [
+        ("{env_vars: {HF_TOKEN: hunter2}}", "must not hold HF_TOKEN, which would be kept with"),
+        ("{env_vars: {PGPASSWORD: hunter2}}", "must not hold PGPASSWORD, which"),
+        ("{env_vars: {AWS_SECRET_ACCESS_KEY: hunter2}}", "must not hold AWS_SECRET_ACCESS_KEY, "),
+        ("{env_vars: {X: 'http://me:hunter2@h'}}", "must not hold a password, which would be"),
+        ("{pip: ['x @ git+https://hunter2@h/x']}", "must not hold a password, which would be"),
+        ("{working_dir: 'https://h/x.zip?sig=hunter2'}", "must not hold a password, which"),
+        ("{py_executable: hunter2}", "has no 'py_executable'; allowed: working_dir, excludes, "),
+        ("{worker_process_setup_hook: hunter2}", "has no 'worker_process_setup_hook'; allowed: "),
+        ("{work_dir: hunter2}", "did you mean 'working_dir'?"),
+    ],
+)
+def test_rays_environment_holds_no_secrets_and_known_keys_alone(
+    load: Load, minimal: str, environment: str, rule: str
+) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        load(minimal + f"ray: {{runtime_env: {environment}}}\n")
+    assert "ray.runtime_env: " in str(caught.value)
+    assert rule in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_rays_environment_may_hold_what_only_sounds_like_a_secret(
+    load: Load, minimal: str
+) -> None:
+    names = (
+        "TOKENIZERS_PARALLELISM",
+        "RAY_AUTH_TOKEN_PATH",
+        "MAX_TOKENS",
+        "MONKEY",
+        "SSH_KEY_FILE",
+    )
+    kept = {"env_vars": dict.fromkeys(names, "1"), "pip": ["x @ git+ssh://git@github.com/o/x"]}
+    text = minimal + f"ray: {{runtime_env: {json.dumps(kept)}}}\n"
+    assert load(text).ray.runtime_env == kept
 
 
 def test_recipe_of_a_trial_puts_its_parameters_on_top_of_train() -> None:

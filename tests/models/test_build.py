@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -112,3 +113,11 @@ def test_build_model_fresh_head_of_a_pretrained_model_starts_nearly_undecided(na
     assert outputs.abs().max() < 2.0
     assert not torch.equal(head.weight[0], head.weight[1])
     assert torch.equal(head.bias, torch.zeros(2))
+
+
+def test_build_model_loads_no_file_by_an_argument(tmp_path: Path) -> None:
+    file = tmp_path / "w.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    for argument in ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"):
+        with pytest.raises(TrialFailed, match=f"model.arguments.{argument}: not to be set here"):
+            _build(arguments={argument: str(file)})

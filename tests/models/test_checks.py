@@ -80,6 +80,33 @@ def test_check_model_every_problem_comes_at_once() -> None:
     assert "stem_width" in problems[3].allowed
 
 
+@pytest.mark.parametrize("name", ["test_resnet", "someone/birds"])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "checkpoint_path",
+        "cache_dir",
+        "pretrained",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "pretrained_strict",
+        "pretrained_model_args",
+    ],
+)
+def test_check_model_arguments_that_load_weights_are_refused(name: str, argument: str) -> None:
+    (problem,) = _check(name, "hub" if "/" in name else "none", arguments={argument: "x.pth"})
+    assert problem == ModelProblem(
+        f"model.arguments.{argument}",
+        "not to be set here: model.weights decides it",
+        "x.pth",
+    )
+
+
+def test_check_model_of_the_hub_alone_the_runners_arguments_are_refused() -> None:
+    problems = _check("someone/birds", "hub", arguments={"num_classes": 5, "width": 2})
+    assert [problem.key for problem in problems] == ["model.arguments.num_classes"]
+
+
 @pytest.mark.parametrize(
     ("weights", "rule"),
     [

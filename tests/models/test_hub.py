@@ -1,6 +1,7 @@
 """The hub: an answer in seconds where it is away, and a download where it is there."""
 
 import hashlib
+import io
 import json
 import os
 import socket
@@ -9,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 import timm
+import torch
 from safetensors.torch import save
 
 from runner.errors import WeightsUnavailable
@@ -64,14 +67,21 @@ def test_load_weights_hub_without_published_weights_is_refused(tmp_path: Path) -
         load_weights("hub", "cs3darknet_s", base=tmp_path)
 
 
+_CONFIG = json.dumps({"architecture": "test_resnet", "num_classes": 1000}).encode()
+
+
 @pytest.fixture
 def hub_server() -> Iterator[str]:
     """Address of a hub on this machine that has one model, `timm/test_resnet.r160_in1k`."""
     model = timm.create_model("test_resnet")
-    files = {
-        "model.safetensors": save(model.state_dict()),
-        "config.json": json.dumps({"architecture": "test_resnet", "num_classes": 1000}).encode(),
-    }
+    files = {"model.safetensors": save(model.state_dict()), "config.json": _CONFIG}
+    with _hub(files) as address:
+        yield address
+
+
+@contextmanager
+def _hub(files: dict[str, bytes]) -> Iterator[str]:
+    """A hub on this machine whose every repository has these files."""
 
     class _Hub(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -118,15 +128,53 @@ print(len(weights.state), weights.description, input_spec("{name}", {{}}).size)
 def test_load_weights_hub_downloads_once_then_works_without_it(
     tmp_path: Path, hub_server: str, name: str
 ) -> None:
-    def run(endpoint: str) -> str:
-        environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf")}
-        command = [sys.executable, "-c", _DOWNLOAD.format(name=name)]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    first = _downloaded(tmp_path, hub_server, name)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("92 hub:")
+    assert _downloaded(tmp_path, "http://127.0.0.1:9", name).stdout == first.stdout
 
-    first = run(hub_server)
-    assert first.startswith("92 hub:")
-    assert run("http://127.0.0.1:9") == first
+
+def _downloaded(home: Path, endpoint: str, name: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hf")}
+    command = [sys.executable, "-c", _DOWNLOAD.format(name=name)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+class _RunsCode:
+    """A pickle that makes a folder when it is loaded by whoever trusts it."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = str(trace)
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self._trace,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field", [None, "hf_hub_filename"])
+def test_load_weights_of_a_hub_file_that_runs_code_is_refused_before_it_does(
+    tmp_path: Path, field: str | None
+) -> None:
+    trace = tmp_path / "trace"
+    evil = io.BytesIO()
+    torch.save({"fc.weight": torch.ones(1), "x": _RunsCode(trace)}, evil)
+    config = {**json.loads(_CONFIG), "auto_map": {"AutoModel": "code.Model"}}
+    if field is not None:
+        config[field] = "weights.pt"
+    code = f"import os; os.mkdir({str(trace)!r})".encode()
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "pytorch_model.bin": evil.getvalue(),
+        "weights.pt": evil.getvalue(),
+        **dict.fromkeys(("code.py", "hubconf.py", "modeling.py", "__init__.py"), code),
+    }
+    with _hub(files) as address:
+        done = _downloaded(tmp_path, address, "someone/birds")
+    assert done.returncode == 1
+    message = "weights of someone/birds: refused: a pickle that would run code when it is loaded"
+    assert message in done.stderr
+    assert not trace.exists()
+    # The file is what it is taken for.
+    evil.seek(0)
+    torch.load(evil, weights_only=False)
+    assert trace.is_dir()

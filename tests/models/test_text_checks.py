@@ -10,6 +10,7 @@ import pytest
 
 from runner.experiment import TASK_FORMS
 from runner.models import ModelProblem, check_text_model, load_tokenizer, text_files, text_limit
+from runner.models.text.configuration import text_config
 from runner.models.text.families import model_types
 from tests.tiny_text_models import make_tiny_text_model, make_tiny_tokenizer, tiny_arguments
 
@@ -210,3 +211,25 @@ def test_text_limit_is_the_smaller_of_the_models_and_the_tokenizers(
     files = text_files(str(tiny(family)), "none", base=Path("/"))
     asked = {"max_position_embeddings": positions}
     assert text_limit(files, asked, tokenizer=load_tokenizer(files)) == limit
+
+
+def test_check_text_model_kernels_of_the_hub_are_not_asked_for(tiny: _Tiny) -> None:
+    for key in ("attn_implementation", "experts_implementation"):
+        (problem,) = _check("mine", str(tiny("bert")), {key: "someone/kernel"})
+        assert problem == ModelProblem(
+            f"model.arguments.{key}",
+            "not to be set here: it may name code on the hub, which is never run",
+            "someone/kernel",
+        )
+
+
+def test_configuration_does_not_bring_kernels_of_the_hub(tmp_path: Path) -> None:
+    """Their code would be fetched and run where the package `kernels` is installed."""
+    folder = make_tiny_text_model(tmp_path / "mine", "bert")
+    config = folder / "config.json"
+    named = {"attn_implementation": "someone/kernel", "_attn_implementation": "someone/kernel"}
+    config.write_text(json.dumps({**json.loads(config.read_text()), **named}))
+    files = text_files("mine", "./mine", base=tmp_path)
+    asked = text_config(files, {}, outputs=2)
+    assert "kernel" not in str(asked._attn_implementation)
+    assert _check("mine", "./mine", base=tmp_path) == []

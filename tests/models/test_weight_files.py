@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from runner.models.weight_files import package_file, read_state
 
 
 class _RunsCode:
-    """A pickle that would call a function when loaded."""
+    """A pickle that makes a folder when it is loaded by whoever trusts it."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = str(trace)
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("true",)
+        return os.mkdir, (self._trace,)
 
 
 def test_read_state_of_half_precision_gives_float32_and_keeps_integers(tmp_path: Path) -> None:
@@ -50,18 +54,30 @@ def test_read_state_prefers_the_averaged_weights(tmp_path: Path) -> None:
     assert read_state(file)["w"].item() == 1.0
 
 
-def test_read_state_of_a_pickle_that_runs_code_is_refused_by_name(tmp_path: Path) -> None:
-    file = tmp_path / "evil.pth"
-    torch.save({"w": torch.ones(1), "x": _RunsCode()}, file)
-    with pytest.raises(WeightsUnavailable, match=r"refused: loading it would run code \(.*system"):
+@pytest.mark.parametrize("suffix", [".pth", ".pt"])
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_read_state_of_a_file_that_runs_code_is_refused_before_it_does(
+    tmp_path: Path, suffix: str, is_zip: bool
+) -> None:
+    file, trace = tmp_path / f"evil{suffix}", tmp_path / "trace"
+    content = {"w": torch.ones(1), "x": _RunsCode(trace)}
+    torch.save(content, file, _use_new_zipfile_serialization=is_zip)
+    assert zipfile.is_zipfile(file) is is_zip
+    rule = r"refused: loading it would run code \(.*mkdir" if is_zip else "refused|not a PyTorch"
+    with pytest.raises(WeightsUnavailable, match=rule):
         read_state(file)
+    assert not trace.exists()
+    # The file is what it is taken for.
+    torch.load(file, weights_only=False)
+    assert trace.is_dir()
 
 
-def test_read_state_of_a_plain_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "evil.pt"
-    file.write_bytes(pickle.dumps(_RunsCode()))
+def test_read_state_of_a_plain_pickle_is_refused(tmp_path: Path) -> None:
+    file, trace = tmp_path / "evil.pt", tmp_path / "trace"
+    file.write_bytes(pickle.dumps(_RunsCode(trace)))
     with pytest.raises(WeightsUnavailable, match=r"evil\.pt: "):
         read_state(file)
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize(
