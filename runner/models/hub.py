@@ -53,7 +53,7 @@ def hub_state(name: str) -> dict[str, torch.Tensor]:
             f"weights of {name}: refused: a pickle that would run code when it is loaded. "
             f"{_INSTEAD}."
         ) from err
-    except (OSError, RuntimeError, ValueError) as err:
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as err:
         raise WeightsUnavailable(
             f"weights of {name}: the download failed: {first_line(err)}. {_INSTEAD}."
         ) from err
