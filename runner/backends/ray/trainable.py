@@ -5,9 +5,12 @@ driver can tell it what the study wants. What it is told reaches the actor befor
 because Ray keeps the order of one caller's calls.
 """
 
+import contextlib
 import logging
 import os
 import queue
+import socket
+import stat
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -22,6 +25,7 @@ from runner.backends.ray.bridge import Answers, Message
 from runner.backends.ray.depot import Address, Delivery
 from runner.backends.ray.freight import places_here
 from runner.backends.ray.luggage import Luggage, Sending
+from runner.errors import RunnerError
 from runner.experiment import HOME_VARIABLE, Store
 from runner.trial import Attempt, Channel, Decision, Ending, Job, Lease, Objective, Report, run_job
 
@@ -66,8 +70,29 @@ def kept(search: str, objective: Objective, address: Address) -> Kept:
 
 def _store_here() -> Store:
     """Where a machine that does not see the driver's caches has its own."""
-    usual = Path(tempfile.gettempdir()) / f"runner-{os.getuid()}"
-    return Store(Path(os.environ.get(HOME_VARIABLE, usual)))
+    asked = os.environ.get(HOME_VARIABLE)
+    return Store(Path(asked) if asked else own_folder(Path(tempfile.gettempdir())))
+
+
+def own_folder(temporary: Path) -> Path:
+    """A folder in one that all users of a machine share, which nobody else may write to.
+
+    What a search sends there is used again by the next, code included.
+
+    Raises:
+        RunnerError: If somebody else made it before.
+    """
+    folder = temporary / f"runner-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    seen = folder.lstat()
+    is_open = seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or is_open:
+        raise RunnerError(
+            f"{folder} on {socket.gethostname()} can be written by others; remove it, or set "
+            f"{HOME_VARIABLE} there"
+        )
+    return folder
 
 
 class JobTrainable(Trainable):  # type: ignore[misc]
