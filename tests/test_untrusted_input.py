@@ -4,6 +4,7 @@ What may is in EXCEPTIONS, each with its reason. docs/threats.md says what that 
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +148,11 @@ def test_code_that_makes_code_out_of_data_is_found(code: str) -> None:
 )
 def test_code_that_does_not_is_let_pass(code: str) -> None:
     assert list(flaws(ast.parse(code))) == []
+
+
+def test_page_on_threats_names_tests_that_there_are() -> None:
+    page = (RUNNER.parent / "docs" / "threats.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(?:tests/\S*?)?(test_\w+\.py)`", page)
+    there = {path.name for path in (RUNNER.parent / "tests").rglob("test_*.py")}
+    assert len(named) > 15
+    assert set(named) - there == set()

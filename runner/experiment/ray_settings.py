@@ -44,7 +44,7 @@ def _known_environment(value: dict[str, Any]) -> dict[str, Any]:
             hint = f"; did you mean {near!r}?" if near else ""
             raise ValueError(f"has no {key!r}; allowed: {', '.join(ENVIRONMENT_KEYS)}{hint}")
     variables = value.get("env_vars")
-    names = map(str, variables) if isinstance(variables, Mapping) else ()
+    names = [str(name) for name in variables] if isinstance(variables, Mapping) else []
     secret = next(filter(_is_secret_name, names), None)
     if secret is not None or any(_holds_secret(text) for text in _texts(value)):
         what = "a password" if secret is None else secret

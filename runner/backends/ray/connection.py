@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import ray
@@ -128,8 +128,11 @@ def _connected(
 
 
 def _begin(how: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+    where: AbstractContextManager[None] = (
+        _on_loopback() if how["address"] == "local" else nullcontext()
+    )
     try:
-        with _on_loopback() if how["address"] == "local" else ExitStack():
+        with where:
             ray.init(**_QUIET, **how, runtime_env=environment)
     except ray.exceptions.AuthenticationError as error:
         raise RunnerError(f"Ray at {how['address']} wants a token. {_TOKEN}") from error
