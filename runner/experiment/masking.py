@@ -58,7 +58,7 @@ def has_secret(address: str) -> bool:
     At a web server that name is taken for a token: nobody logs in there without a password.
     """
     user = re.match(r"([a-z][a-z0-9+.-]*)://[^\s:/@?#]+@", address, re.IGNORECASE)
-    if user is not None and not user[1].lower().startswith("http"):
+    if user is not None and "http" not in user[1].lower():
         address = f"{user[1]}://{address[user.end() :]}"
     return without_secrets(address) != address
 

@@ -1,18 +1,19 @@
 """Data of a web server that nobody here controls: what it lists is written below the cache."""
 
 import http.server
+import posixpath
 import threading
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
 from runner.data import fetching
 from runner.data.fetching import with_fetched
 from runner.errors import DataError
-from runner.experiment import FolderData, TableData
+from runner.experiment import FolderData, ManifestData, TableData
 
 pytest.importorskip("fsspec")
 
@@ -68,19 +69,8 @@ def outside(tmp_path: Path, cache: Path) -> set[str]:
     return {name for name in files(tmp_path) if not name.startswith(cache.name + "/")}
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "{absolute}",
-        "%2F{absolute}",
-        "..%2F..%2F..%2Foutside.jpg",
-        "..%2f..%2f..%2foutside.jpg",
-        "cat/%2E%2E/%2e%2e/%2e%2e/%2e%2e/outside.jpg",
-        "cat%2F..%2F..%2F..%2F..%2Foutside.jpg",
-        "cat/../../../../outside.jpg",
-    ],
-)
-def test_listed_name_that_leads_out_of_the_cache_is_refused(
+@pytest.mark.parametrize("form", ["{absolute}", "%2F{absolute}"])
+def test_listed_name_that_is_a_path_of_this_machine_is_refused(
     form: str, server: str, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
@@ -89,6 +79,38 @@ def test_listed_name_that_leads_out_of_the_cache_is_refused(
         fetched(server, cache, "cat/1.jpg", name)
     assert outside(tmp_path, cache) == set()
     assert list((cache / "copies").glob("[!.]*")) == []
+
+
+UPWARDS = [
+    "..%2F..%2F..%2Foutside.jpg",
+    "%2e%2E%2f..%2f..%2foutside.jpg",
+    "cat%2F..%2F..%2F..%2F..%2Foutside.jpg",
+    "cat/../../../../outside.jpg",
+]
+
+
+@pytest.mark.parametrize("name", UPWARDS)
+def test_listed_name_that_leads_upwards_is_hidden_from_a_folder(
+    name: str, server: str, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    assert files(fetched(server, cache, "cat/1.jpg", name)) == {"cat/1.jpg"}
+    assert outside(tmp_path, cache) == set()
+
+
+@pytest.mark.parametrize("name", UPWARDS)
+def test_listed_name_that_leads_upwards_and_is_in_the_manifest_is_refused(
+    name: str, server: str, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    manifest = tmp_path / "m.csv"
+    wanted = posixpath.normpath(unquote(name))
+    manifest.write_text(f"path,label\n{unquote(name)},x\n{wanted},y\n")
+    Lists.names = (name, quote(wanted, safe=""))
+    settings = ManifestData(source="manifest", path=str(manifest), root=f"{server}/cats")
+    with pytest.raises(DataError, match=r"data.root: http.*/cats: .* leads out of its folder"):
+        with_fetched(settings, cache)
+    assert outside(tmp_path, cache) == {"m.csv"}
 
 
 @pytest.mark.parametrize("name", ["cat/a%00.jpg", "cat/" + "a" * 300 + ".jpg"])
@@ -103,10 +125,10 @@ def test_listed_name_with_marks_of_other_systems_is_a_name_like_any_other(
     server: str, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    names = ["cat/..%5C..%5C1.jpg", "cat/C:%5C2.jpg", "cat/%252Fetc%252F3.jpg", "cat/%7E4.jpg"]
+    names = ["cat/x%5C..%5C1.jpg", "cat/C:%5C2.jpg", "cat/%252Fetc%252F3.jpg", "cat/%7E4.jpg"]
     folder = fetched(server, cache, *names)
     assert files(folder) == {
-        "cat/..\\..\\1.jpg",
+        "cat/x\\..\\1.jpg",
         "cat/C:\\2.jpg",
         "cat/%2Fetc%2F3.jpg",
         "cat/~4.jpg",

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
-from ray._raylet import Config
+from ray._raylet import Config  # type: ignore[attr-defined]
 
 from runner.backends.process import KEEP_MEMORY
 from runner.backends.ray.cluster import Cluster, Needs, usual_needs
