@@ -48,15 +48,12 @@ def hub_state(name: str) -> dict[str, torch.Tensor]:
     _require_reachable(model_name)
     try:
         model = timm.create_model(model_name, pretrained=True)
-    except UnpicklingError as err:
-        raise WeightsUnavailable(
-            f"weights of {name}: refused: a pickle that would run code when it is loaded. "
-            f"{_INSTEAD}."
-        ) from err
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as err:
-        raise WeightsUnavailable(
-            f"weights of {name}: the download failed: {first_line(err)}. {_INSTEAD}."
-        ) from err
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, UnpicklingError) as err:
+        why = f"the download failed: {first_line(err)}"
+        # timm says the same in words of its own, and how to run it all the same.
+        if isinstance(err, UnpicklingError) or isinstance(err.__cause__, UnpicklingError):
+            why = "refused: a pickle that would run code when it is loaded"
+        raise WeightsUnavailable(f"weights of {name}: {why}. {_INSTEAD}.") from err
     state: dict[str, torch.Tensor] = model.state_dict()
     return state
 

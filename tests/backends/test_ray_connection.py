@@ -1,5 +1,6 @@
 """Ray on this machine: who can reach it, who is let in, and what is left in the environment."""
 
+import ipaddress
 import json
 import os
 import subprocess
@@ -14,13 +15,28 @@ from tests.objectives import ROOT
 pytestmark = pytest.mark.slow
 
 # A process of its own: a session has one Ray at a time.
-HERE = """
+HERE = '''
 import json, os, subprocess, sys
 import psutil, ray
 from ray._private.authentication.authentication_utils import is_token_auth_enabled
 from runner.backends.ray import cluster_here
 from runner.experiment import RaySettings
 from runner.trial import Lease
+
+ASK = """
+import sys
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_keys(b"", b"x", timeout=10)
+    print("IN")
+except Exception as error:
+    print(type(error).__name__)
+"""
+STRANGERS = {
+    "without": {"RAY_AUTH_MODE": "disabled"},
+    "another": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 32},
+    "own": {},
+}
 
 def listening():
     driver = psutil.Process()
@@ -40,15 +56,16 @@ with cluster_here(RaySettings(), [Lease(slot=0)]):
         "listening": listening(),
     }
     address = ray.get_runtime_context().gcs_address
-    stranger = subprocess.run(
-        [sys.executable, "-c", "import ray; ray.init(address=%r); print('IN')" % address],
-        env={**os.environ, "RAY_AUTH_MODE": "disabled"},
-        capture_output=True, text=True, timeout=100, check=False,
-    )
-    said["stranger"] = stranger.stdout
+    for name, environment in STRANGERS.items():
+        answer = subprocess.run(
+            [sys.executable, "-c", ASK, address],
+            env={**os.environ, **environment},
+            capture_output=True, text=True, timeout=60, check=False,
+        )
+        said[name] = answer.stdout.strip() or answer.stderr
 said["afterwards"] = [os.environ.get("RAY_AUTH_MODE"), is_token_auth_enabled()]
 print("SAID", json.dumps(said))
-"""
+'''
 
 
 def here(home: Path, **environment: str) -> tuple[dict[str, Any], str]:
@@ -69,15 +86,20 @@ def here(home: Path, **environment: str) -> tuple[dict[str, Any], str]:
     return said, done.stderr
 
 
+def is_loopback(address: str) -> bool:
+    """Also of one that IPv6 writes ::ffff:127.0.0.1."""
+    return ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback
+
+
 def test_ray_on_this_machine_listens_on_the_loopback_alone_and_asks_for_a_token(
     tmp_path: Path,
 ) -> None:
     said, shown = here(tmp_path)
     assert {name for name, _ in said["listening"]} >= {"gcs_server", "raylet"}
-    elsewhere = [each for each in said["listening"] if each[1] not in ("127.0.0.1", "::1")]
-    assert elsewhere == []
+    assert [each for each in said["listening"] if not is_loopback(each[1])] == []
     assert (said["driver"], said["worker"], said["is_on"]) == ("token", "token", True)
-    assert "IN" not in said["stranger"]
+    assert (said["without"], said["another"]) == ("AuthenticationError", "AuthenticationError")
+    assert said["own"] == "IN"
     assert said["afterwards"] == [None, False]
     assert "asks for no token" not in shown
 
@@ -85,6 +107,6 @@ def test_ray_on_this_machine_listens_on_the_loopback_alone_and_asks_for_a_token(
 def test_ray_without_a_token_is_warned_of(tmp_path: Path) -> None:
     said, shown = here(tmp_path, RAY_AUTH_MODE="disabled")
     assert said["is_on"] is False
-    assert "IN" in said["stranger"]
+    assert said["without"] == "IN"
     assert "Ray here asks for no token: whoever reaches its ports can run programs" in shown
     assert said["afterwards"] == ["disabled", False]
