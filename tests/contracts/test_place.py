@@ -127,7 +127,33 @@ def test_study_by_what_is_no_name_is_not_there_whatever_lies_there(
 def test_place_of_what_is_no_name_is_refused(store: Store, wrong: str) -> None:
     with pytest.raises(StudyError, match="is no name of an experiment"):
         shelf_of(store).place(wrong, 1)
-    assert shelf_of(store).begun(wrong or "..") == []
+
+
+class AnyShelf:
+    """A shelf that believes every name."""
+
+    where = "there"
+
+    def begun(self, name: str | None = None) -> list[tuple[str, int]]:
+        return [(name or "cats", 1)]
+
+    def place(self, name: str, number: int) -> Place:
+        raise AssertionError(name)
+
+
+@pytest.mark.parametrize("reference", ["../x", "../x:1", "a/b:1", "..:1"])
+def test_study_by_what_is_no_name_is_not_even_looked_for(reference: str) -> None:
+    with pytest.raises(NotFound, match=r"no study .* there are cats:1"):
+        existing_place(AnyShelf(), reference)
+
+
+def test_folder_with_what_is_no_name_is_no_study(tmp_path: Path) -> None:
+    shelf = shelf_of(Store(tmp_path))
+    for folder in ("studies/a b/1", "studies/.hidden/1", "1", "studies/cats/1"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "journal.log").write_text("{}\n")
+    assert shelf.begun() == [("cats", 1)]
+    assert shelf.begun("..") == []
 
 
 def test_archived_study_stays_and_the_next_search_begins_a_new_one(
