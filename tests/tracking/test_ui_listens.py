@@ -1,5 +1,7 @@
 """Who can reach the MLflow UI: nobody but this machine, unless it is asked for."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -34,3 +36,24 @@ def test_ui_server_listens_on_the_loopback_alone_unless_told_otherwise(
         store.tracking_uri, artifacts=store.artifacts, log=log, port=0, **asked
     ) as server:
         assert listening(server.process.pid) == {expected}
+
+
+@pytest.mark.parametrize(
+    ("more", "host"), [({}, "127.0.0.1"), ({"LISTEN": "10.0.0.7"}, "10.0.0.7")]
+)
+def test_server_of_a_team_listens_on_its_own_machine_unless_told_otherwise(
+    tmp_path: Path, more: dict[str, str], host: str
+) -> None:
+    mlflow = tmp_path / "mlflow"
+    mlflow.write_text('#!/bin/sh\necho "$@"\n')
+    mlflow.chmod(0o755)
+    wanted = {"MLFLOW_BACKEND_STORE_URI": "postgresql://h/m", "ARTIFACTS": "a", "ADDRESS": "h:1"}
+    asked = subprocess.run(
+        [str(Path(__file__).parents[2] / "docs" / "team" / "mlflow-server.sh")],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", **wanted, **more},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"server --host {host} --port 5000 " in asked.stdout
+    assert "postgresql" not in asked.stdout
