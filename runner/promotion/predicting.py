@@ -16,7 +16,7 @@ from runner.promotion.packaging import save_model
 from runner.promotion.served import served_model_of
 from runner.promotion.weights import get_candidate
 from runner.study import StudyRecord, read_study, require_here, trial_folder
-from runner.tracking import Tracking, connect
+from runner.tracking import Tracking, connect, without_secrets
 from runner.trial import Bench, saved_model
 
 Say = Callable[[str], None]
@@ -67,7 +67,7 @@ def _load_registered(tracking: Tracking, model: str, scratch: Path) -> Any:
             return mlflow.pyfunc.load_model(_download(tracking, model, scratch))
     except MlflowException as error:
         raise NotFound(
-            f"no model {model!r} at {tracking.shown_uri}: {error.message}. Promote a trial first "
+            f"no model {model!r} at {tracking.shown_uri}: {without_secrets(error.message)}. Promote a trial first "
             "(python -m runner promote STUDY), or predict with a trial (--trial N)"
         ) from error
 

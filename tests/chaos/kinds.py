@@ -31,6 +31,7 @@ PLAIN = Kind(
 train: {epochs: 6, batch_size: 16, checkpoint: every}
 search:
   trials: 8
+  retries: 100
   devices: [cpu]
   slots: 1
   space:
@@ -50,6 +51,7 @@ FUSED = Kind(
 train: {epochs: 20, freeze_depth: max, augmentation: none}
 search:
   trials: 48
+  retries: 100
   devices: [cpu]
   slots: 1
   pruner: none
