@@ -67,8 +67,8 @@ def _load_registered(tracking: Tracking, model: str, scratch: Path) -> Any:
             return mlflow.pyfunc.load_model(_download(tracking, model, scratch))
     except MlflowException as error:
         raise NotFound(
-            f"no model {model!r} at {tracking.shown_uri}: {without_secrets(error.message)}. Promote a trial first "
-            "(python -m runner promote STUDY), or predict with a trial (--trial N)"
+            f"no model {model!r} at {tracking.shown_uri}: {without_secrets(error.message)}. "
+            "Promote a trial first (python -m runner promote STUDY), or predict with a trial (--trial N)"
         ) from error
 
 

@@ -86,8 +86,8 @@ def start_ui(
                 announce(f"MLflow UI: {_first_page(server.address)}  (Ctrl-C ends it; log: {log})")
                 if host not in (LOOPBACK, "localhost", "::1"):
                     announce(
-                        "It asks nobody for a password: whoever reaches this port can read, change "
-                        "and delete every run."
+                        "It asks nobody for a password: whoever reaches this port can read, "
+                        "change and delete every run."
                     )
                 return server.process.wait()
         except KeyboardInterrupt:
