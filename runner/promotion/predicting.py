@@ -68,7 +68,8 @@ def _load_registered(tracking: Tracking, model: str, scratch: Path) -> Any:
     except MlflowException as error:
         raise NotFound(
             f"no model {model!r} at {tracking.shown_uri}: {without_secrets(error.message)}. "
-            "Promote a trial first (python -m runner promote STUDY), or predict with a trial (--trial N)"
+            "Promote a trial first (python -m runner promote STUDY), or predict with a trial "
+            "(--trial N)"
         ) from error
 
 
