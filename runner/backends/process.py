@@ -16,6 +16,7 @@ from typing import Self
 from runner.backends.given import Given
 from runner.backends.life import Silence
 from runner.backends.worker import Setup
+from runner.experiment import writing
 from runner.trial import Lease, Objective
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,9 @@ class WorkerProcess:
             **lease.environment,
         }
         log = logs / f"worker-{lease.slot}.log"
-        with log.open("ab") as output:
+        with writing(log):
+            output = log.open("ab")
+        with output:
             process = subprocess.Popen(
                 [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],

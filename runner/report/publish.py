@@ -22,6 +22,7 @@ from runner.study import (
     best_trials,
     catching_up,
     choose_trial,
+    read_evaluation,
     require_here,
     trial_folder,
 )
@@ -173,12 +174,12 @@ def _draw(
     folder: Path,
     show: Show | None,
 ) -> list[Path]:
-    path = trial_folder(record.folder, trial.number) / EVALUATION
-    if not path.exists():
+    evaluation = read_evaluation(record.folder, trial.number)
+    if evaluation is None:
         return []
     title = f"{record.reference}, trial {trial.number}"
     return draw_pictures(
-        {"task": experiment.task, **json.loads(path.read_text())},
+        {"task": experiment.task, **evaluation},
         folder / str(trial.number),
         show=show,
         title=title,

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runner.errors import NotFound, TrackingUnreachable
+from runner.errors import DiskRefused, NotFound, TrackingUnreachable
 from runner.experiment import Experiment, Store
 from runner.study.environment import provenance_tags
 from runner.study.logbook import open_logbook
 from runner.study.place import existing_place
 from runner.study.record import StudyRecord
 from runner.study.shelf import shelf_of
+from runner.study.underway import TAG_MARK, living
 from runner.tracking import TAG_STUDY, Line, RunStatus, StudyRun, Tracking, connect
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def caught_up(store: Store, record: StudyRecord) -> Iterator[Late]:
         yield Late(experiment, record, study_run, logbook.late)
     finally:
         study_run.close(_ended_as(record, study_run))
-    end_strays(tracking, record.study_id)
+    end_strays(tracking, record)
 
 
 def put_right(store: Store, record: StudyRecord) -> None:
@@ -131,7 +132,7 @@ def put_right(store: Store, record: StudyRecord) -> None:
         with caught_up(store, record):
             return
     tracking = connect(Experiment.from_resolved(resolved).tracking.uri, store)
-    end_strays(tracking, record.study_id)
+    end_strays(tracking, record)
 
 
 @contextmanager
@@ -139,16 +140,18 @@ def warned() -> Iterator[None]:
     """Where MLflow cannot be put right now, the log says so, and the next command tries again."""
     try:
         yield
-    except TrackingUnreachable as error:
+    except (TrackingUnreachable, DiskRefused) as error:
         logger.warning("MLflow still shows dead trials as running: %s", error)
 
 
-def end_strays(tracking: Tracking, study_id: str) -> None:
-    """End every run of a study that looks alive, for example a promotion that was cut short."""
-    running = f"tags.`{TAG_STUDY}` = '{study_id}' AND attributes.status = 'RUNNING'"
+def end_strays(tracking: Tracking, record: StudyRecord) -> None:
+    """End every run of a study that looks alive, but for those of a promotion that is under way."""
+    running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
+    alive = living(record.folder)
     with tracking.answering():
         for run in tracking.client.search_runs(tracking.experiment_ids(), running):
-            tracking.client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
+            if run.data.tags.get(TAG_MARK) not in alive:
+                tracking.client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
 
 
 def _ended_as(record: StudyRecord, study_run: StudyRun) -> RunStatus:

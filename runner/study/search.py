@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -256,8 +256,10 @@ def _settle_identity(record: StudyRecord, experiment: Experiment, facts: Facts) 
         if known["content"].get("data") != identity["content"].get("data"):
             from runner.data import describe_change
 
-            old = json.loads(manifest.read_text()) if manifest.exists() else {}
-            detail = f"{describe_change(old, dict(facts.manifest))}\n"
+            # Without it, or with half of it, it is said that the data differ, and not in what.
+            with suppress(OSError, ValueError):
+                old = json.loads(manifest.read_text())
+                detail = f"{describe_change(old, dict(facts.manifest))}\n"
         require_same(experiment.name, known, identity, detail=detail)
     else:
         write_whole(manifest, json.dumps(dict(facts.manifest)))
