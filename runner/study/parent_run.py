@@ -145,7 +145,7 @@ def warned() -> Iterator[None]:
 
 
 def end_strays(tracking: Tracking, record: StudyRecord) -> None:
-    """End every run of a study that looks alive, but for those of a promotion that is under way."""
+    """End every run of a study that looks alive, but for a promotion that is under way."""
     running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
     alive = living(record.folder)
     with tracking.answering():
