@@ -19,7 +19,7 @@ class Kind:
 
 
 _COMMON = """
-data: {source: bundled, name: digits, size: 60, image_size: 32}
+data: {source: bundled, name: digits, size: 30, image_size: 32}
 model: {name: resnet10t, weights: none, arguments: {channels: [8, 8, 16, 16]}}
 """
 
@@ -28,9 +28,9 @@ PLAIN = Kind(
     "plain",
     _COMMON
     + """
-train: {epochs: 6, batch_size: 16, checkpoint: every}
+train: {epochs: 4, batch_size: 16, checkpoint: every}
 search:
-  trials: 8
+  trials: 5
   retries: 100
   devices: [cpu]
   slots: 1

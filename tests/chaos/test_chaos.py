@@ -10,7 +10,7 @@ from tests.chaos.load import load
 from tests.chaos.servers import servers
 from tests.chaos.shaking import Shaker
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("kind", [PLAIN, FUSED], ids=lambda kind: kind.name)

@@ -46,9 +46,10 @@ class Server:
         wait_until(lambda: "startup complete" in log.read_text(errors="replace"), within_s=200)
 
     def kill(self) -> None:
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
 
 
 @pytest.fixture
