@@ -41,7 +41,7 @@ def test_ten_thousand_class_folders_are_validated_searched_and_evaluated(
 
     output, seconds, gib = taken(terminal, "validate", "many.yaml")
 
-    assert output.endswith("valid\n")
+    assert "valid\n" in output
     assert seconds < 240
     assert gib < 3
 
