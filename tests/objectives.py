@@ -157,6 +157,22 @@ class HangsBefore(Scripted):
         return Facts()
 
 
+class KilledWhileInspecting(Scripted):
+    """Kills its worker in its second pass, the first few times."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        self._folder = folder
+        self._times = times
+
+    def inspect(self, lease: Lease) -> Facts:
+        self._folder.mkdir(exist_ok=True)
+        seen = len(list(self._folder.iterdir()))
+        if seen < self._times:
+            (self._folder / str(seen)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Facts(details={"deaths": seen})
+
+
 class CannotBeLoaded:
     """Pickles, and cannot be unpickled again."""
 

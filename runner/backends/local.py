@@ -66,20 +66,22 @@ class LocalBackend:
 
         Raises:
             RunnerError: If the second pass itself fails.
-            SearchStopped: If the worker dies or hangs.
+            SearchStopped: If the worker hangs, ends by itself, or is killed again and again.
         """
-        worker = self._workers[self._leases[0].slot]
-        if not worker.is_idle:
-            self._hear_out(worker)
-        worker.is_idle = False
-        worker.given.live()
-        worker.send(("inspect", None))
-        _, _, answer = self._hear_out(worker)
-        worker.is_idle = True
-        if isinstance(answer, RunnerError):
-            raise answer
-        facts: Facts = answer
-        return facts
+        while True:
+            worker = self._workers[self._leases[0].slot]
+            try:
+                answer = self._ask(worker)
+            except (EOFError, OSError) as error:
+                reason = worker.how_it_died()
+                is_killed = worker.process.returncode < 0
+                if worker.given.was_silent or not is_killed:
+                    raise SearchStopped(reason) from error
+                self._start_again(worker, reason)
+            else:
+                if isinstance(answer, RunnerError):
+                    raise answer
+                return answer
 
     def run(self, feed: Feed) -> None:
         """See `Backend.run`."""
@@ -100,23 +102,38 @@ class LocalBackend:
             self._objective, lease, logs=self._logs, silence=self._silence, deaths=deaths
         )
 
+    def _ask(self, worker: WorkerProcess) -> Facts | RunnerError:
+        """What a worker answers when it is told to inspect.
+
+        Raises:
+            EOFError: If it dies or hangs.
+            OSError: Likewise.
+        """
+        if not worker.is_idle:
+            self._hear_out(worker)
+        worker.is_idle = False
+        worker.given.live()
+        worker.send(("inspect", None))
+        _, _, answer = self._hear_out(worker)
+        worker.is_idle = True
+        facts: Facts | RunnerError = answer
+        return facts
+
     def _hear_out(self, worker: WorkerProcess) -> tuple[str, Any, Any]:
         """Wait for what a worker has to say besides that it lives.
 
         Raises:
-            SearchStopped: If it dies or hangs.
+            EOFError: If it dies or hangs.
+            OSError: Likewise.
         """
         while True:
-            try:
-                if worker.connection.poll(TICK_S):
-                    message: tuple[str, Any, Any] = worker.connection.recv()
-                    worker.given.live()
-                    if message[0] != "alive":
-                        return message
-                elif worker.process.poll() is not None and not worker.connection.poll():
-                    raise EOFError
-            except (EOFError, OSError) as error:
-                raise SearchStopped(worker.how_it_died()) from error
+            if worker.connection.poll(TICK_S):
+                message: tuple[str, Any, Any] = worker.connection.recv()
+                worker.given.live()
+                if message[0] != "alive":
+                    return message
+            elif worker.process.poll() is not None and not worker.connection.poll():
+                raise EOFError
             self._end_if_silent(worker)
 
     def _end_if_silent(self, worker: WorkerProcess) -> None:
@@ -213,10 +230,18 @@ class LocalBackend:
     def _replace(self, worker: WorkerProcess, feed: Feed) -> None:
         """A worker died: its trials are lost, and a new worker takes its lease."""
         reason = worker.how_it_died()
-        deaths = worker.deaths + (not worker.given.is_killed)
-        worker.connection.close()
         for key, ending in worker.given.losses(reason):
             feed.end(key, ending)
+        self._start_again(worker, reason)
+
+    def _start_again(self, worker: WorkerProcess, reason: str) -> None:
+        """Start a new worker in place of one that died.
+
+        Raises:
+            SearchStopped: If too many of its lease died in a row.
+        """
+        worker.connection.close()
+        deaths = worker.deaths + (not worker.given.is_killed)
         if deaths >= self._max_deaths:
             raise SearchStopped(f"{reason}; {deaths} times in a row, so the search stops")
         self._workers[worker.lease.slot] = self._start(worker.lease, deaths)

@@ -20,6 +20,7 @@ from tests.objectives import (
     CannotBeInspected,
     CannotBeLoaded,
     HangsBefore,
+    KilledWhileInspecting,
     SaysAfterTheEnd,
     Scripted,
     Together,
@@ -106,6 +107,14 @@ def test_worker_that_cannot_load_its_objective_says_so_in_the_log_it_names(
     log = tmp_path / "logs" / "worker-0.log"
     assert str(log) in str(caught.value)
     assert "ImportError: this objective cannot be loaded here" in log.read_text()
+
+
+def test_worker_killed_again_and_again_in_the_second_pass_stops_the_search(
+    start: Start, tmp_path: Path
+) -> None:
+    backend = start(KilledWhileInspecting(tmp_path / "deaths", 3))
+    with pytest.raises(SearchStopped, match=r"died with signal SIGKILL .*3 times in a row"):
+        backend.inspect()
 
 
 def test_worker_killed_in_a_trial_loses_it_and_a_new_worker_runs_it_and_the_next(

@@ -18,7 +18,15 @@ from runner.backends import (
 )
 from runner.errors import SearchStopped
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report, TrialSpec
-from tests.objectives import METRIC, ROOT, HangsBefore, Scripted, ScriptedTimes, Together
+from tests.objectives import (
+    METRIC,
+    ROOT,
+    HangsBefore,
+    KilledWhileInspecting,
+    Scripted,
+    ScriptedTimes,
+    Together,
+)
 
 SLOTS = {"inline": 1, "local": 2, "simulated": 2, "ray": 2}
 NAMES = ["inline", "local", "simulated", pytest.param("ray", marks=pytest.mark.slow)]
@@ -336,6 +344,24 @@ def test_second_pass_that_hangs_stops_the_search(
     try:
         with pytest.raises(SearchStopped, match=r"showed no sign of life for \d+ s \(search.sil"):
             made.inspect()
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("name", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_worker_killed_in_the_second_pass_is_started_again(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Fails where its death stops the search at once, as a kill at random found."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    if name == "ray":
+        request.getfixturevalue("ray_here")
+    made = make_backend(name, tmp_path / "logs", KilledWhileInspecting(tmp_path / "deaths", 1))
+    try:
+        assert made.inspect().details == {"deaths": 1}
     finally:
         made.close()
 
