@@ -11,11 +11,15 @@ class Kind:
         name: What it is called here.
         text: The experiment file, but for the study's name.
         tolerance: How far a metric may be from the uninterrupted search's; 0.0 for the same bits.
+        is_on_ray: Whether its trials run on Ray, whose processes are killed too.
+        slow: How many times as long everything takes as without Ray.
     """
 
     name: str
     text: str
     tolerance: float = 0.0
+    is_on_ray: bool = False
+    slow: float = 1.0
 
 
 _COMMON = """
@@ -64,4 +68,7 @@ tracking: {keep_weights: 2, pictures: 1}
     tolerance=1e-4,
 )
 
-KINDS = {kind.name: kind for kind in (PLAIN, FUSED)}
+# The first on Ray: a head, a raylet and an actor between the driver and its trials.
+RAY = Kind("ray", PLAIN.text, is_on_ray=True, slow=3.0)
+
+KINDS = {kind.name: kind for kind in (PLAIN, FUSED, RAY)}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from runner.errors import TrackingUnreachable
+from runner.errors import RunnerError, SearchStopped, TrackingUnreachable
 from tests.chaos.kinds import Kind
 from tests.chaos.seen import Seen, alive, differences, see
 from tests.chaos.servers import Servers
@@ -25,8 +25,18 @@ GONE_WITHIN_S = 10.0
 ENDS_WITHIN_S = 900.0
 # What is killed, and how often of a hundred times.
 DRIVER, WORKER, COURIER, ALL, SERVER = "driver", "worker", "courier", "all at once", "server"
+ACTOR, RAYLET, HEAD = "Ray's actor", "Ray's raylet", "Ray's head"
 OFTEN = {DRIVER: 40, ALL: 20, WORKER: 20, COURIER: 20}
 OFTEN_WITH_SERVERS = {DRIVER: 30, ALL: 10, WORKER: 15, COURIER: 10, SERVER: 35}
+OFTEN_ON_RAY = {DRIVER: 25, ALL: 10, ACTOR: 30, RAYLET: 15, HEAD: 10, COURIER: 10}
+# By what a process is known.
+NAMED = {
+    WORKER: "runner.backends.worker",
+    COURIER: "tracking.courier",
+    ACTOR: "ray::",
+    RAYLET: "raylet/raylet",
+    HEAD: "gcs/gcs_server",
+}
 
 
 @dataclass
@@ -62,6 +72,7 @@ class Shaker:
     generator: random.Random
     servers: Servers | None = None
     shaken: Shaken = field(default_factory=Shaken)
+    _is_without_ray: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +93,9 @@ class Shaker:
         while True:
             process = self._start()
             self.shaken.starts += 1
+            self._is_without_ray = False
             is_ended = self._hurt(process, kills=kills)
+            self._expect_gone(self._ours())
             if self.servers is not None:
                 self.servers.mend()
             if is_ended and process.returncode == 0:
@@ -105,7 +118,9 @@ class Shaker:
 
     @property
     def _excused(self) -> tuple[int, ...]:
-        """How a command may end that nobody killed: where a server was away for too long."""
+        """How a command may end that nobody killed: where what it stands on was."""
+        if self._is_without_ray:
+            return (SearchStopped.exit_code, RunnerError.exit_code)
         return () if self.servers is None else (TrackingUnreachable.exit_code,)
 
     @property
@@ -114,7 +129,8 @@ class Shaker:
         return self.folder / "store"
 
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        command = arguments or ("search", "experiment.yaml", "--plain")
+        backend = ("--backend", "ray") if self.kind.is_on_ray else ()
+        command = arguments or ("search", "experiment.yaml", "--plain", *backend)
         with (self.folder / "output.txt").open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "runner", *command],
@@ -152,40 +168,47 @@ class Shaker:
 
     def _pause_s(self) -> float:
         """Until the next kill: often soon, so that the start is met too, and sometimes late."""
-        return self.generator.choice(
-            [self.generator.uniform(0.0, 3.0), self.generator.uniform(2.0, 12.0)]
-        )
+        uniform = self.generator.uniform
+        return self.kind.slow * self.generator.choice([uniform(0.0, 3.0), uniform(2.0, 12.0)])
 
     def _kill(self, process: "subprocess.Popen[bytes]") -> bool:
         """Kill one process, or all at once; gives whether the driver is dead."""
-        driver = psutil.Process(process.pid)
-        children = driver.children(recursive=True)
-        often = OFTEN if self.servers is None else OFTEN_WITH_SERVERS
-        (victim,) = self.generator.choices(list(often), list(often.values()))
+        (victim,) = self.generator.choices(list(self._often), list(self._often.values()))
         if victim == SERVER:
             assert self.servers is not None
             self._note(self.servers.kill(self.generator))
             return False
-        if victim in (WORKER, COURIER):
-            named = {WORKER: "runner.backends.worker", COURIER: "tracking.courier"}[victim]
-            found = [child for child in children if _is_named(child, named)]
-            if found:
-                self._note(victim)
-                _kill(self.generator.choice(found))
-                return False
-            victim = DRIVER
+        ours = self._ours()
+        if found := [one for one in ours if _is_named(one, NAMED.get(victim, "nothing"))]:
+            self._note(victim)
+            _kill(self.generator.choice(found))
+            self._is_without_ray = self._is_without_ray or victim in (RAYLET, HEAD)
+            return False
+        victim = victim if victim == ALL else DRIVER
         self._note(victim)
-        _kill(driver)
+        process.kill()
         if victim == ALL:
-            for child in children:
-                _kill(child)
+            for one in ours:
+                _kill(one)
         process.wait()
-        self._expect_gone(children)
         return True
+
+    @property
+    def _often(self) -> Mapping[str, int]:
+        if self.kind.is_on_ray:
+            return OFTEN_ON_RAY
+        return OFTEN if self.servers is None else OFTEN_WITH_SERVERS
+
+    def _ours(self) -> list[psutil.Process]:
+        """The processes that belong to the search, whoever their parents are now."""
+        return [one for one in psutil.process_iter() if _home(one) == str(self.home)]
 
     def _expect_gone(self, orphans: list[psutil.Process]) -> None:
         _, left = psutil.wait_procs(orphans, timeout=GONE_WITHIN_S)
         for orphan in left:
+            if _home(orphan) is None:
+                # Dead, and its parent has not asked how it died.
+                continue
             self._wrong(f"{_shown(orphan)} outlived its driver by {GONE_WITHIN_S:g} s")
             _kill(orphan)
 
@@ -224,6 +247,15 @@ class Shaker:
 
     def _wrong(self, text: str) -> None:
         self.shaken.wrong.append(f"after {sum(self.shaken.kills.values())} kills: {text}")
+
+
+def _home(process: psutil.Process) -> str | None:
+    """The store that a process was told of."""
+    try:
+        home: str | None = process.environ().get("RUNNER_HOME")
+    except (psutil.Error, OSError):
+        home = None
+    return home
 
 
 def _is_named(process: psutil.Process, name: str) -> bool:
