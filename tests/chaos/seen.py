@@ -29,6 +29,7 @@ class SeenTrial:
     rungs: Mapping[int, float]
     status: str
     outcome: str | None
+    together: str | None
     metrics: Mapping[str, tuple[tuple[int, float], ...]]
 
 
@@ -81,6 +82,7 @@ def see(home: Path, name: str, *, uri: str | None, storage: str | None) -> tuple
                 dict(trial.rungs),
                 run.status,
                 run.tags.get("runner.outcome"),
+                run.tags.get("runner.trained_together"),
                 metrics,
             )
         )

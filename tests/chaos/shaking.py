@@ -64,6 +64,7 @@ class Shaker:
         folder: Where it runs; made here.
         generator: Of moments and victims.
         servers: The servers that it writes to, which are killed too; None: files alone.
+        often: What is killed, and how often; None: as suits the kind.
     """
 
     kind: Kind
@@ -71,6 +72,7 @@ class Shaker:
     folder: Path
     generator: random.Random
     servers: Servers | None = None
+    often: Mapping[str, int] | None = None
     shaken: Shaken = field(default_factory=Shaken)
     _is_without_ray: bool = field(default=False, init=False)
 
@@ -86,6 +88,7 @@ class Shaker:
         assert process.returncode == 0, output
         seen, wrong = self._see()
         assert not wrong, wrong
+        assert all((trial.together is not None) == self.kind.is_fused for trial in seen.trials)
         return seen
 
     def shake(self, *, kills: int) -> Seen:
@@ -195,6 +198,8 @@ class Shaker:
 
     @property
     def _often(self) -> Mapping[str, int]:
+        if self.often is not None:
+            return self.often
         if self.kind.is_on_ray:
             return OFTEN_ON_RAY
         return OFTEN if self.servers is None else OFTEN_WITH_SERVERS

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.kinds import FUSED, PLAIN, Kind
+from tests.chaos.kinds import FUSED, PLAIN, RAY, Kind
 from tests.chaos.load import load
 from tests.chaos.servers import servers
-from tests.chaos.shaking import Shaker
+from tests.chaos.shaking import ACTOR, HEAD, RAYLET, Shaker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -22,6 +22,18 @@ def test_killed_again_and_again_a_search_ends_as_if_it_had_been_left_alone(
     shaker.compare(shaker.shake(kills=8), whole)
     assert shaker.shaken.wrong == []
     assert shaker.shaken.kills.total() >= 4
+
+
+@pytest.mark.parametrize("victim", [ACTOR, RAYLET, HEAD])
+def test_killed_under_a_search_on_ray_it_ends_as_if_it_had_been_left_alone(
+    tmp_path: Path, victim: str
+) -> None:
+    """The same trials as in this process's own workers, too."""
+    whole = Shaker(PLAIN, "whole", tmp_path / "whole", random.Random(0)).run_whole()
+    shaker = Shaker(RAY, "shaken", tmp_path / "shaken", random.Random(3), often={victim: 1})
+    shaker.compare(shaker.shake(kills=2), whole)
+    assert shaker.shaken.wrong == []
+    assert shaker.shaken.kills[victim] >= 1
 
 
 @pytest.mark.server
