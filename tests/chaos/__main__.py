@@ -9,6 +9,7 @@ what this printed.
 """
 
 import argparse
+import os
 import random
 import tempfile
 import time
@@ -32,6 +33,11 @@ def main() -> int:
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="runner-chaos-"))
+    # Leases of its own: a search that shares a CPU with another takes fewer threads, and rounds
+    # in another way.
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="chaos-")
+    # PostgreSQL, which runs as another user, has its folder in it.
+    Path(tempfile.tempdir).chmod(0o755)
     began_s = time.monotonic()
     kills: Counter[str] = Counter()
     wrong: list[str] = []
