@@ -157,6 +157,17 @@ class HangsBefore(Scripted):
         return Facts()
 
 
+class StartsSlowly(Scripted):
+    """Takes a worker some time to load."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        time.sleep(self._seconds)
+
+
 class KilledWhileInspecting(Scripted):
     """Kills its worker in its second pass, the first few times."""
 

@@ -21,6 +21,8 @@ IDLE_SHARE = 0.01
 TICK_S = 0.02
 # And writes its log, and what it says to its driver.
 WRITTEN_MB = 0.5
+# Whoever looks for such signs does so at least this often, unless it has been away itself.
+LOOKS_WITHIN_S = 2 * BEAT_EVERY_S
 # Starting takes an interpreter and some imports, however short a silence is asked for.
 START_S = 120.0
 
@@ -49,6 +51,28 @@ class Silence:
         return max(self.limit_s, START_S)
 
 
+class Watch:
+    """A clock that hardly moves while nobody looks at it.
+
+    Who waits for another process may be stopped together with it (a paused container, a suspended
+    job), or busy: that is no time in which the other has said nothing.
+    """
+
+    def __init__(self) -> None:
+        self._looked_s = time.monotonic()
+        self._watched_s = 0.0
+
+    def now_s(self, *, most_s: float) -> float:
+        """Seconds watched so far.
+
+        Args:
+            most_s: What counts at most of the time since it was last looked at.
+        """
+        before_s, self._looked_s = self._looked_s, time.monotonic()
+        self._watched_s += min(self._looked_s - before_s, most_s)
+        return self._watched_s
+
+
 class Vitals:
     """Tells whether this process has got on since it was last asked; always by the same thread.
 
@@ -60,7 +84,8 @@ class Vitals:
         self._idle_share = idle_share
         self._beats = pulse.beats
         self._effort: Effort | None = None
-        self._looked_s = time.monotonic()
+        self._watch = Watch()
+        self._looked_s = 0.0
 
     def have_moved(self, *, is_computing_life: bool) -> bool:
         """Whether the job has beaten since the last call, or has worked where that counts.
@@ -76,7 +101,7 @@ class Vitals:
 
     def _has_worked(self) -> bool:
         before, self._effort = self._effort, Effort.so_far()
-        looked_s, self._looked_s = self._looked_s, time.monotonic()
+        looked_s, self._looked_s = self._looked_s, self._watch.now_s(most_s=LOOKS_WITHIN_S)
         if before is None:
             return True
         idle_s = self._idle_share * (self._looked_s - looked_s) + TICK_S

@@ -102,6 +102,10 @@ class LocalBackend:
             self._objective, lease, logs=self._logs, silence=self._silence, deaths=deaths
         )
 
+    @property
+    def _limit_s(self) -> float | None:
+        return None if self._silence is None else self._silence.limit_s
+
     def _ask(self, worker: WorkerProcess) -> Facts | RunnerError:
         """What a worker answers when it is told to inspect.
 
@@ -116,6 +120,7 @@ class LocalBackend:
         worker.send(("inspect", None))
         _, _, answer = self._hear_out(worker)
         worker.is_idle = True
+        worker.deaths = 0
         facts: Facts | RunnerError = answer
         return facts
 
@@ -176,7 +181,8 @@ class LocalBackend:
         if lease.slot not in self._workers:
             self._workers[lease.slot] = self._start(lease)
         worker = self._workers[lease.slot]
-        silence_s = None if self._silence is None else self._silence.limit_s
+        # One that has just been started may be silent for longer, until it is ready.
+        silence_s = self._limit_s if worker.is_idle else worker.given.silence_s
         worker.given = Given.of(job, grace_s=self._grace_s, silence_s=silence_s)
         worker.log = log_of(job)
         worker.is_idle = False
@@ -223,7 +229,9 @@ class LocalBackend:
         elif kind == "end" and worker.given.end(key):
             worker.deaths = 0
             feed.end(key, content)
-        elif kind == "idle" or (kind == "ready" and not worker.given.open):
+        elif kind == "ready" and worker.given.open:
+            worker.given.silence_s = self._limit_s
+        elif kind in ("idle", "ready"):
             worker.is_idle = True
             worker.log = worker.own_log
 

@@ -16,13 +16,18 @@ from typing import Self
 from runner.backends.given import Given
 from runner.backends.life import Silence
 from runner.backends.worker import Setup
+from runner.errors import SearchStopped
 from runner.experiment import writing
+from runner.processes import signal_name
 from runner.trial import Lease, Objective
 
 logger = logging.getLogger(__name__)
 
 # A worker that has closed its socket gets this long to end.
 EXIT_S = 5.0
+# One that was killed is gone within this time, unless the kernel cannot end it: it waits for a
+# device, or a disk, that does not answer.
+DEATH_S = 30.0
 # glibc gives large blocks back to the kernel at once and gets them, zeroed, again for the next
 # layer. Keeping them saves a fifth to a third of the processor time of training on a CPU
 # (EfficientNet-Lite0, 160 px: 9.3 and 11.1 s become 7.4 s, docs/benchmarks.md); peak memory is
@@ -58,6 +63,7 @@ class WorkerProcess:
     given: Given = field(default_factory=Given)
     is_idle: bool = False
     deaths: int = 0
+    _is_group_ended: bool = field(default=False, init=False)
 
     @classmethod
     def start(
@@ -117,17 +123,31 @@ class WorkerProcess:
             logger.debug("the worker of slot %d does not hear", self.lease.slot)
 
     def kill(self) -> int:
-        """End it, and what it has started, at once; gives its exit code."""
+        """End it, and what it has started, at once; gives its exit code.
+
+        Raises:
+            SearchStopped: If it does not end.
+        """
         self.end_group()
         self.process.kill()
-        return self.process.wait()
+        try:
+            return self.process.wait(timeout=DEATH_S)
+        except subprocess.TimeoutExpired as error:
+            raise SearchStopped(
+                f"the worker of slot {self.lease.slot} (process {self.process.pid}) was killed "
+                f"and has not ended within {DEATH_S:g} s: the kernel waits for a device or a disk "
+                f"that does not answer (see `dmesg`). Its log is {self.log}"
+            ) from error
 
     def end_group(self) -> None:
-        """End what it has started and not ended, also after its own death.
+        """End what it has started and not ended, also after its own death; once.
 
-        Its id stays taken as long as there is anything in its process group; what has left that
-        is not reached.
+        Its id stays taken as long as there is anything in its process group, and may be another's
+        later; what has left the group is not reached.
         """
+        if self._is_group_ended:
+            return
+        self._is_group_ended = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -138,7 +158,11 @@ class WorkerProcess:
         return is_silent and not self.connection.poll()
 
     def how_it_died(self) -> str:
-        """Why it no longer speaks, for people; waits for its end."""
+        """Why it no longer speaks, for people; waits for its end.
+
+        Raises:
+            SearchStopped: If it does not come.
+        """
         try:
             code = self.process.wait(timeout=EXIT_S)
         except subprocess.TimeoutExpired:
@@ -150,14 +174,14 @@ class WorkerProcess:
         elif code == -signal.SIGKILL:
             how = "died with signal SIGKILL (often the kernel's, out of memory)"
         elif code < 0:
-            how = f"died with signal {signal.Signals(-code).name}"
+            how = f"died with signal {signal_name(code)}"
         else:
             how = f"died with exit code {code}"
         return f"{who} {how}; its log is {self.log}"
 
 
 def dismiss(workers: Collection[WorkerProcess]) -> None:
-    """End workers, and wait for it; what one was running is lost."""
+    """End workers, and wait for it, but not for ever; what one was running is lost."""
     for worker in workers:
         worker.send(("quit", None))
         worker.connection.close()
@@ -166,4 +190,11 @@ def dismiss(workers: Collection[WorkerProcess]) -> None:
             worker.process.wait(timeout=0 if worker.given.open else EXIT_S)
             worker.end_group()
         except subprocess.TimeoutExpired:
-            worker.kill()
+            _kill_or_leave(worker)
+
+
+def _kill_or_leave(worker: WorkerProcess) -> None:
+    try:
+        worker.kill()
+    except SearchStopped as error:
+        logger.error("%s", error)

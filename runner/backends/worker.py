@@ -18,9 +18,9 @@ from typing import Any
 
 from runner.backends.life import Heart, Silence
 from runner.backends.logs import open_log, print_to
-from runner.backends.orphan import end_with_parent
 from runner.errors import RunnerError
 from runner.heartbeat import pulse
+from runner.processes import end_with_parent
 from runner.trial import (
     Attempt,
     Decision,

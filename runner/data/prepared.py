@@ -72,6 +72,7 @@ class SetWriter:
                 self._reserve(max(missing, reserved // 8))
             write_all(self._number, np.frombuffer(content, np.uint8), offset=self._end)
         self._end += len(content)
+        pulse.beat()
 
     def seal(self) -> None:
         """Cut the file to its size, and make it survive a power cut.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from runner import data, models, reuse
 from runner.experiment import Experiment, Recipe, Store
 from runner.experiment import Modality as ModalityName
+from runner.heartbeat import pulse
 from runner.tasks import PADDING, Predictions, Task, gather, make_task
 from runner.trial.checkpoint import WEIGHTS, load_weights_file
 from runner.trial.images import ImageModality
@@ -268,6 +269,7 @@ def predict(
     rows = []
     for start in range(0, len(part), batch_size):
         chosen = torch.from_numpy(order[start : start + batch_size].copy())
+        pulse.beat()
         outputs = forward(part.inputs.eval_batch(chosen, recipe, device=device))
         rows.append(bench.task.rows(outputs.float().cpu(), _cut(part.targets[chosen], outputs)))
     return gather(rows, [part.ids[position] for position in order])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from runner.heartbeat import pulse
 from runner.trial.boundary import run_job
 from runner.trial.job import Attempt, Decision, Ending, Job, Lease, Objective, Report
 
@@ -36,6 +37,7 @@ class Printed:
 
     def decision(self, key: Attempt) -> Decision:
         """See `Channel.decision`."""
+        pulse.beat()
         return Decision.CONTINUE
 
     def end(self, key: Attempt, ending: Ending) -> None:

@@ -9,6 +9,7 @@ import pytest
 from runner.backends.ray import freight
 from runner.backends.ray.freight import Item, Warehouse, items_of, named, places_here
 from runner.errors import DataError, RunnerError
+from runner.heartbeat import pulse
 from runner.trial import Facts, Files, Finding
 
 
@@ -62,8 +63,10 @@ def test_folder_that_is_not_there_comes_whole_in_few_pieces_and_once(
     monkeypatch.setattr(freight, "PIECE_BYTES", 1000)
     machines = TwoMachines(tmp_path, Files("data.path", str(folder)))
 
+    before = pulse.beats
     place = machines.place()
 
+    assert pulse.beats - before >= 3  # else one that waits for them would count as hung
     assert place is not None
     assert place.name == "cats"
     known = contents(folder)

@@ -63,6 +63,15 @@ def test_worker_without_a_sign_of_life_is_silent_and_any_is_enough() -> None:
     assert given.why_killed == "showed no sign of life for 0.2 s (search.silence): killed"
 
 
+def test_time_that_the_driver_was_stopped_is_neither_silence_nor_grace() -> None:
+    """Its workers may have been stopped with it. Fails where `Watch` counts all of it."""
+    given = Given([FIRST], grace_s=10.0, silence_s=10.0)
+    given.news({FIRST: Decision.STOP})
+    given._watch._looked_s -= 3600.0
+    assert not given.is_silent
+    assert not given.has_hung
+
+
 def test_worker_may_be_silent_for_ever_where_nobody_minds() -> None:
     given = Given([FIRST])
     time.sleep(0.05)

@@ -57,6 +57,15 @@ def test_computing_counts_where_it_is_to_and_waiting_does_not() -> None:
     assert not moved(vitals)
 
 
+def test_work_counts_after_a_long_pause() -> None:
+    """What is stopped for an hour cannot have worked in it. Fails where all of it is counted."""
+    vitals = Vitals(idle_share=0.02)
+    moved(vitals)
+    vitals._watch._looked_s -= 3600.0
+    compute(0.4)
+    assert moved(vitals)
+
+
 def test_looking_is_no_work() -> None:
     """Fails where the looking thread's own time is not left out."""
     vitals = Vitals(idle_share=BESIDE)

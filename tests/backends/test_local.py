@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from runner.backends import LocalBackend, Silence
 from runner.errors import DataError, ExperimentError, Problem, RunnerError, SearchStopped
-from runner.trial import Decision, Lease, Objective, Outcome
+from runner.trial import Attempt, Decision, Lease, Objective, Outcome, Share, TrialSpec
 from tests.backends.feeds import Trials
 from tests.objectives import (
     ROOT,
@@ -23,6 +25,7 @@ from tests.objectives import (
     KilledWhileInspecting,
     SaysAfterTheEnd,
     Scripted,
+    StartsSlowly,
     Together,
 )
 
@@ -41,8 +44,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         slots: int = 1,
         silence: Silence | None = None,
         max_deaths: int = 3,
+        share: Share | None = None,
     ) -> LocalBackend:
-        leases = [Lease(slot=number, threads=2) for number in range(slots)]
+        leases = [Lease(slot=number, threads=2, share=share) for number in range(slots)]
         backend = LocalBackend(
             objective or Scripted(),
             leases,
@@ -431,12 +435,10 @@ def test_close_while_a_trial_runs_takes_along_what_it_had_started(
     child = folder / "trial-1" / "child"
 
     def interrupt(*_: object) -> None:
-        until = time.monotonic() + 20
-        while not child.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        raise KeyboardInterrupt
+        if child.exists():
+            raise KeyboardInterrupt
 
-    jobs = [[{"epochs": 9, "epoch_s": 0.1}], [{"act": "hang with a child"}]]
+    jobs = [[{"epochs": 1000, "epoch_s": 0.1}], [{"act": "hang with a child"}]]
     backend = start(slots=2)
     with pytest.raises(KeyboardInterrupt):
         backend.run(Trials(folder, *jobs, on_report=interrupt))
@@ -475,3 +477,82 @@ def test_driver_killed_leaves_no_worker_nor_what_it_started_within_seconds(
         driver.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert alive == []
+
+
+FROZEN = """
+import sys
+from pathlib import Path
+from runner.backends import LocalBackend, Silence
+from runner.trial import Lease
+from tests.backends.feeds import Trials
+from tests.objectives import Scripted
+
+folder = Path(sys.argv[1])
+silence = Silence(2.0, is_computing_life=False)
+backend = LocalBackend(Scripted(), [Lease(0)], logs=folder, silence=silence)
+job = [{"epochs": 6, "epoch_s": 0.3}]
+trials = Trials(folder, job, on_report=lambda *_: print("reported", flush=True))
+backend.run(trials)
+backend.close()
+print(*[ending.outcome.name for _, ending in trials.endings], flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_workers_that_were_stopped_together_with_their_driver_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused container, a suspended job. Fails where `Watch` counts all of that time."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, "-c", FROZEN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "reported\n"
+        processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children()]
+        for process in processes:
+            process.suspend()
+        time.sleep(4.0)
+        for process in processes:
+            process.resume()
+            time.sleep(0.5)
+        assert driver.stdout.read().splitlines()[-1] == "COMPLETE"
+
+
+@pytest.mark.slow
+def test_worker_that_starts_for_a_job_may_be_silent_for_longer(start: Start, folder: Path) -> None:
+    """Libraries take their time, whatever a trial may take. Fails with the limit of a trial."""
+
+    class Packed(Trials):
+        def _spec(self, key: Attempt, params: Mapping[str, Any]) -> TrialSpec:
+            return replace(super()._spec(key, params), is_packed=True)
+
+    trial = {"epochs": 2, "epoch_s": 3.0}
+    feed = Packed(folder, [trial], [trial])
+    backend = start(StartsSlowly(3.0), slots=2, silence=Silence(1.5), share=Share("one", 2))
+    backend.run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.COMPLETE, (1, 0): Outcome.COMPLETE}
+    assert set(feed.slots.values()) == {0, 1}
+
+
+def test_worker_that_starts_for_a_job_and_then_hangs_has_the_limit_of_a_trial(
+    start: Start, folder: Path
+) -> None:
+    """Fails where `ready` does not bring the trial's limit."""
+    feed = Trials(folder, [{"act": "hang", "attempts": 1}])
+    backend = start(slots=1, silence=Silence(2.0))
+    backend.close()
+    began = time.monotonic()
+    backend.run(feed)
+    assert feed.outcomes == {(0, 0): Outcome.LOST, (0, 1): Outcome.COMPLETE}
+    assert time.monotonic() - began < 30
+
+
+def test_deaths_in_the_second_pass_are_not_counted_once_it_is_done(
+    start: Start, folder: Path, tmp_path: Path
+) -> None:
+    """Fails where they are carried into the trials."""
+    backend = start(KilledWhileInspecting(tmp_path / "deaths", 2))
+    assert backend.inspect().details == {"deaths": 2}
+    feed = Trials(folder, [{"act": "kill", "attempts": 2}])
+    backend.run(feed)
+    assert feed.outcomes[0, 2] is Outcome.COMPLETE

@@ -9,6 +9,7 @@ import pytest
 from runner.backends.ray.depot import Address, Delivery, close_depot, open_depot
 from runner.backends.ray.freight import items_of, places_here
 from runner.backends.ray.luggage import Luggage, Sending
+from runner.heartbeat import pulse
 from runner.trial import Attempt, Decision, Ending, Files, Job, Outcome, Report, TrialSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_here")]
@@ -72,6 +73,19 @@ def test_worker_that_was_cut_off_leaves_and_writes_nothing_more(address: Address
     assert heard.said == [report, report, ending]
     old.close()
     new.close()
+
+
+def test_pieces_of_files_that_travel_are_signs_of_life(address: Address) -> None:
+    """Fails where either way does not beat."""
+    first, folder = packed(address, 0)
+    (folder / "checkpoint").write_text("large")
+    before = pulse.beats
+    first.send(Attempt(0, 0))
+    assert pulse.beats == before + 1
+    second, _ = packed(address, 1)
+    assert pulse.beats == before + 2
+    first.close()
+    second.close()
 
 
 def test_items_come_through_the_depot(address: Address, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from runner.data import prepared
 from runner.data.budget import Allowance, NoRoom, is_used
 from runner.data.disk import DiskRefused
 from runner.data.prepared import PreparedSets, SetWriter
+from runner.heartbeat import pulse
 from tests.data.preparer import PIECES, SET_BYTES, digest
 
 SIZE = 10_000
@@ -59,8 +60,11 @@ def maker(tmp_path) -> Maker:
 
 
 def test_set_is_made_once_and_mapped_read_only(maker):
+    before = pulse.beats
     first, second = maker.get(), maker.get()
 
+    # What is written is a sign of life.
+    assert pulse.beats - before == SIZE // 1000
     assert first.tobytes() == second.tobytes() == CONTENT
     assert maker.made == 1
     assert not first.flags.writeable

@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from runner.errors import TrialFailed
+from runner.heartbeat import pulse
 from runner.trial import Decision, Outcome
-from runner.trial.bench import Bench
+from runner.trial.bench import Bench, predict
 from runner.trial.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint
 from runner.trial.finetune import fine_tune
+from runner.trial.images import PIXELS
 from tests.trial.conftest import Recorder, small_experiment
 
 
@@ -209,3 +211,19 @@ def test_frozen_groups_do_not_change_by_a_bit(benches, spec, lease):
     assert all(torch.equal(state[name], after[name]) for name in frozen)
     thawed = [name for name, _ in before.named_parameters() if name not in frozen]
     assert not any(torch.equal(state[name], after[name]) for name in thawed if "fc" in name)
+
+
+def test_batches_of_a_validation_are_signs_of_life(benches):
+    """One may take longer than `search.silence`. Fails where `predict` does not beat."""
+    bench = benches()
+    part = bench.validation
+    before = pulse.beats
+    predict(
+        bench,
+        lambda batch: torch.zeros(len(batch[PIXELS]), bench.task.outputs),
+        part,
+        recipe=bench.experiment.recipe({}),
+        batch_size=8,
+        device=torch.device("cpu"),
+    )
+    assert pulse.beats - before == -(-len(part) // 8)

@@ -13,7 +13,7 @@ import ray
 from ray import tune
 
 from runner.backends.contract import Feed
-from runner.backends.given import GRACE_S, MAX_DEATHS_IN_A_ROW
+from runner.backends.given import GRACE_S, MAX_DEATHS_IN_A_ROW, Given
 from runner.backends.life import Heart, Silence
 from runner.backends.ray.bridge import Bridge
 from runner.backends.ray.cluster import Cluster
@@ -111,16 +111,16 @@ class RayBackend:
             SearchStopped: If it has hung. How long it waits for its place is not counted.
         """
         assert self._address is not None
+        given = Given(silence_s=None if self._silence is None else self._silence.of_a_start_s)
+        beats = 0
         while not ray.wait([task], timeout=LOOK_EVERY_S)[0]:
-            if self._silence is None:
-                continue
-            silent_s = ray.get(self._address.depot.silent_s.remote())
-            if silent_s is not None and silent_s > self._silence.of_a_start_s:
+            before, beats = beats, ray.get(self._address.depot.beats.remote())
+            if beats == 0 or beats != before:
+                given.live()
+            if given.is_silent:
                 ray.cancel(task, force=True)
-                raise SearchStopped(
-                    f"the worker of the second pass showed no sign of life for {silent_s:.0f} s "
-                    "(search.silence)"
-                )
+                given.was_silent = True
+                raise SearchStopped(f"the worker of the second pass {given.why_killed}")
         return ray.get(task)
 
     def run(self, feed: Feed) -> None:

@@ -4,7 +4,6 @@ A Tune trial is a job of ours. Knows nothing of Ray, so that it can be read, and
 """
 
 import heapq
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -104,7 +103,6 @@ class Bridge:
         self._grace_s = grace_s
         self._silence_s = None if silence is None else silence.limit_s
         self._max_deaths = max_deaths
-        self._ticked_s = time.monotonic()
         self._running: dict[str, _Running] = {}
         self._free: list[int] = []
         self._used = 0
@@ -166,27 +164,29 @@ class Bridge:
         running = self._running.pop(trial_id, None)
         if running is None:
             return
-        given = running.given
-        reason = why or "its worker ended without a word of it"
-        if given.is_killed or given.was_silent:
-            reason = f"its worker {given.why_killed}"
-        for key, ending in given.losses(reason):
-            self._feed.end(key, ending)
-        heapq.heappush(self._free, running.slot)
-        self._deaths += why is not None and not given.is_killed
-        if self._deaths >= self._max_deaths:
+        reason = self._close(running, why or "its worker ended without a word of it")
+        self._deaths += why is not None and not running.given.is_killed
+        if self._deaths >= self._max_deaths and self.failure is None:
             self.failure = SearchStopped(
                 f"{reason}; {self._deaths} times in a row, so the search stops"
             )
 
+    def _close(self, running: _Running, why: str) -> str:
+        """What a job had not ended is lost, and its slot is free; gives the reason."""
+        given = running.given
+        reason = f"its worker {given.why_killed}" if given.is_killed or given.was_silent else why
+        for key, ending in given.losses(reason):
+            self._feed.end(key, ending)
+        heapq.heappush(self._free, running.slot)
+        return reason
+
     def tick(self, workers: Workers) -> None:
         """Let the feed look at its clock; end what is not wanted and does not hear of it."""
         wanted = self._feed.cancellations()
-        was_away = self._was_away()
         for trial_id, running in list(self._running.items()):
             given = running.given
-            if given.is_silent and (was_away or workers.is_waiting(trial_id)):
-                # There was nobody here to hear it; or it has no worker yet.
+            if given.is_silent and workers.is_waiting(trial_id):
+                # It has no worker yet.
                 given.live()
             if given.open <= wanted.keys() and workers.is_waiting(trial_id):
                 given.news(wanted)
@@ -198,12 +198,7 @@ class Bridge:
                 given.was_silent = True
                 workers.kill(trial_id)
 
-    def _was_away(self) -> bool:
-        """Whether this process itself was stopped, or busy, for long."""
-        before_s, self._ticked_s = self._ticked_s, time.monotonic()
-        return self._silence_s is not None and self._ticked_s - before_s > self._silence_s / 4
-
     def abandon(self, why: str) -> None:
         """Close whatever is still open: Tune has ended."""
         for trial_id in list(self._running):
-            self.over(trial_id, why=why)
+            self._close(self._running.pop(trial_id), why)

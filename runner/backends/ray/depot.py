@@ -6,7 +6,6 @@ do not have (`freight.py`).
 
 import os
 import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +45,15 @@ class Depot:
         self._newest: dict[int, int] = {}
         self._folders: dict[int, Path] = {}
         self._warehouse = Warehouse(items, Path(log))
-        self._alive_s: float | None = None
+        self._beats = 0
 
     def live(self) -> None:
         """The second pass shows a sign of life."""
-        self._alive_s = time.monotonic()
+        self._beats += 1
 
-    def silent_s(self) -> float | None:
-        """For how long it has shown none; None before it begins."""
-        return None if self._alive_s is None else time.monotonic() - self._alive_s
+    def beats(self) -> int:
+        """How many it has shown so far; 0 before it begins."""
+        return self._beats
 
     def begin(self, folders: Mapping[Attempt, str]) -> None:
         """These attempts may write; earlier ones at their trials no more.

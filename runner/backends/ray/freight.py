@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from runner import data
 from runner.errors import DataError, RunnerError
+from runner.heartbeat import pulse
 from runner.trial import Facts, Files
 
 logger = logging.getLogger(__name__)
@@ -251,6 +252,7 @@ def _receive(pieces: Iterator[list[Part]], target: Path) -> str:
     """Write an item; gives the digest of what came."""
     hashes: dict[str, Any] = {}
     for parts in pieces:
+        pulse.beat()
         for part in parts:
             _write(part, target, hashes)
     if not hashes:

@@ -6,23 +6,28 @@ The scratch folder of an objective of one's own stays where it is.
 """
 
 import logging
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import ray
 
+from runner import data
 from runner.backends.ray.depot import CHUNK_BYTES, Address, DeadAttempt, NotBegun
+from runner.heartbeat import pulse
 from runner.trial import SCRATCH, Attempt, Channel, Decision, Ending, Job, Report
 
 logger = logging.getLogger(__name__)
 
 # A message on its way takes milliseconds; a driver that is being stopped may hold it back.
 _BEGIN_WITHIN_S = 30.0
+_PREFIX, _LOCK = "runner-job-", ".lock"
 
 
 @dataclass
@@ -36,11 +41,19 @@ class Luggage:
 
     address: Address
     job: Job
-    _home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="runner-job-")))
     _far: dict[Attempt, PurePosixPath] = field(default_factory=dict)
     _sent: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    _held: ExitStack = field(init=False)
+    _home: Path = field(init=False)
 
     def __post_init__(self) -> None:
+        _sweep()
+        with ExitStack() as stack:
+            self._home = stack.enter_context(_locked_folder())
+            self._pack()
+            self._held = stack.pop_all()
+
+    def _pack(self) -> None:
         specs = []
         for spec in self.job.trials:
             self._far[spec.key] = PurePosixPath(spec.folder).relative_to(self.address.root)
@@ -75,7 +88,7 @@ class Luggage:
 
     def close(self) -> None:
         """Remove the folders of this machine."""
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._held.close()
 
     def _fetch(self, key: Attempt, folder: Path) -> None:
         depot, far = self.address.depot, self._far[key]
@@ -84,6 +97,7 @@ class Luggage:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 while file.tell() < size:
+                    pulse.beat()
                     piece = ray.get(depot.read.remote(key, str(far / name), file.tell()))
                     if not piece:
                         break
@@ -108,6 +122,7 @@ class Luggage:
         with path.open("rb") as file:
             pieces = iter(lambda: file.read(CHUNK_BYTES), b"")
             for number, piece in enumerate(chain([next(pieces, b"")], pieces)):
+                pulse.beat()
                 first = number == 0
                 ray.get(self.address.depot.write.remote(key, far, piece, is_first=first))
 
@@ -144,6 +159,31 @@ class Sending:
             logger.warning("%s: it leaves", error)
             return False
         return True
+
+
+@contextmanager
+def _locked_folder() -> Iterator[Path]:
+    """A temporary folder, removed in the end; by a later job, where this process is killed."""
+    made = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}"))
+    with data.lock_file(made / _LOCK) as lock:
+        data.does_lock(lock)
+        # Locked before anybody finds it.
+        folder = made.rename(made.with_name(made.name.removeprefix("new-")))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the folders of jobs of this user whose processes were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.lstat().st_uid != os.getuid():
+                continue
+            with data.lock_file(folder / _LOCK) as lock:
+                if data.does_lock(lock):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _state(folder: Path) -> dict[Path, tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 import logging
 import queue
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 from runner.errors import TrialFailed, UserCodeFailed
 from runner.experiment import Experiment, Store
 from runner.heartbeat import pulse
+from runner.processes import signal_name
 from runner.trial.custom.call import Call, base_folder
 from runner.trial.custom.ending import ending_of, notes_of
 from runner.trial.custom.folders import TrialFolders
@@ -208,6 +208,6 @@ class _Attempt:
 
 def _how(code: int) -> str:
     if code < 0:
-        return f"was ended by signal {signal.Signals(-code).name}"
+        return f"was ended by signal {signal_name(code)}"
     hint = " (the shell's word for a program that is not there)" if code == 127 else ""
     return f"ended with exit code {code}{hint}"

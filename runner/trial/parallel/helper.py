@@ -16,22 +16,49 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
+from runner.heartbeat import pulse
+from runner.processes import end_with_parent
 from runner.trial.job import Attempt, Decision, Ending, Report
 from runner.trial.parallel.messages import Failure, Order, Said, Setup, Task
 
-WATCH_LEADER_EVERY_S = 1.0
+# How often a helper that gets on says so: the leader passes it on.
+ALIVE_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
+
+
+class _Line:
+    """The line to the leader; that this process lives says a thread beside the one that trains."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._lock = threading.Lock()
+        self._is_up = False
+
+    def say(self, message: Said | Failure) -> None:
+        with self._lock:
+            self.connection.send(message)
+        self._is_up = self._is_up or message is Said.UP
+
+    def say_alive(self) -> None:
+        """As long as this process starts, and whenever its trial has got on."""
+        before = pulse.beats
+        with contextlib.suppress(OSError):
+            while True:
+                time.sleep(ALIVE_EVERY_S)
+                if not self._is_up or pulse.beats != before:
+                    before = pulse.beats
+                    self.say(Said.ALIVE)
 
 
 class _Led:
     """A helper's line to the study ends at the leader, which says before each step to go on."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, line: _Line) -> None:
+        self._line = line
 
     def decision(self, key: Attempt) -> Decision:
-        is_wanted = self._connection.recv() is Order.STEP
+        is_wanted = self._line.connection.recv() is Order.STEP
         return Decision.CONTINUE if is_wanted else Decision.STOP
 
     def report(self, key: Attempt, report: Report) -> Decision:
@@ -47,7 +74,7 @@ def main() -> None:
     Command line: the socket's file descriptor and the leader's process id.
     """
     descriptor, leader = int(sys.argv[1]), int(sys.argv[2])
-    threading.Thread(target=_exit_with_leader, args=(leader,), daemon=True).start()
+    end_with_parent(leader)
     connection = Connection(descriptor)
     try:
         setup: Setup = connection.recv()
@@ -57,7 +84,9 @@ def main() -> None:
             force=True,
         )
         logging.captureWarnings(True)
-        _help(setup, connection)
+        line = _Line(connection)
+        threading.Thread(target=line.say_alive, name="alive", daemon=True).start()
+        _help(setup, line)
     except (EOFError, BrokenPipeError):
         logger.info("the leader has gone: leaving")
     # Not by way of libraries that would say goodbye to ranks that are no more.
@@ -65,7 +94,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _help(setup: Setup, connection: Connection) -> None:
+def _help(setup: Setup, line: _Line) -> None:
     import torch
 
     from runner.trial.parallel.group import join_group
@@ -73,22 +102,22 @@ def _help(setup: Setup, connection: Connection) -> None:
     device = setup.lease.devices[0]
     if device.startswith("cuda"):
         torch.cuda.set_device(torch.device(device))
-    connection.send(Said.UP)
+    line.say(Said.UP)
     join_group(Path(setup.meeting), rank=setup.rank, size=setup.size, device=device)
     while True:
-        task: Task = connection.recv()
-        _print_to(recv_handle(connection))
+        task: Task = line.connection.recv()
+        _print_to(recv_handle(line.connection))
         try:
-            _train(setup, task, connection)
+            _train(setup, task, line)
         except (EOFError, BrokenPipeError):
             raise
         except Exception as error:
             logger.error("the trial failed here", exc_info=True)
-            connection.send(_failure(error))
+            line.say(_failure(error))
             return
 
 
-def _train(setup: Setup, task: Task, connection: Connection) -> None:
+def _train(setup: Setup, task: Task, line: _Line) -> None:
     """Train one trial with the others, to its end or until the leader does not go on."""
     from runner.errors import LossNotFinite
     from runner.trial.finetune import goal_of
@@ -110,9 +139,9 @@ def _train(setup: Setup, task: Task, connection: Connection) -> None:
         micro_batch=task.micro_batch,
     )
     training.prepare(Printed(logger.info))
-    connection.send(Said.PREPARED)
+    line.say(Said.PREPARED)
     training.join(Ranks(setup.rank, setup.size))
-    led = _Led(connection)
+    led = _Led(line)
     try:
         # The leader evaluates the last epoch, or says that the loss is no number, as it is here.
         with contextlib.suppress(LossNotFinite):
@@ -140,10 +169,3 @@ def _print_to(descriptor: int) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def _exit_with_leader(leader: int) -> None:
-    """End this process within seconds of its leader's death, whatever it is computing."""
-    while os.getppid() == leader:
-        time.sleep(WATCH_LEADER_EVERY_S)
-    os._exit(1)

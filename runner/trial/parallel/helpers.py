@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch.distributed as dist
 
 from runner.errors import TrialFailed, TrialLost
+from runner.heartbeat import pulse
+from runner.processes import signal_name
 from runner.trial.job import Lease
 from runner.trial.parallel.group import abort_group, join_group, leave_group
 from runner.trial.parallel.messages import Failure, Order, Said, Setup, Task
@@ -180,8 +182,9 @@ class Helpers:
             env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             stdin=subprocess.DEVNULL,
             stdout=_STANDARD_ERROR,
-            # Ctrl-C reaches the driver alone.
-            start_new_session=True,
+            # Ctrl-C reaches the driver alone. A worker is in a session of its own already, and its
+            # helpers end with its process group, even where they are stopped.
+            start_new_session=os.getsid(0) != os.getpid(),
         )
         theirs.close()
         helper = _Helper(f"device {rank + 1} of {self._size}", process, ours)
@@ -196,7 +199,9 @@ class Helpers:
     def _await(self, said: Said, is_wanted: Callable[[], None]) -> None:
         while not all(helper.said is said for helper in self._all):
             self.require_well()
-            is_wanted()
+            # No sign of life of those that are waited for: theirs are passed on.
+            with pulse.unnoticed():
+                is_wanted()
             with self._news:
                 self._news.wait(TICK_S)
         self.require_well()
@@ -215,6 +220,9 @@ class Helpers:
                 if isinstance(message, Failure):
                     self._fail(_raised(helper, message))
                     return
+                pulse.beat()
+                if message is Said.ALIVE:
+                    continue
                 with self._news:
                     helper.said = message
                     self._news.notify_all()
@@ -246,5 +254,5 @@ def _how_it_died(helper: _Helper) -> TrialLost:
     if code == -signal.SIGKILL:
         return TrialLost(f"{who} died with signal SIGKILL (often the kernel's, out of memory)")
     if code < 0:
-        return TrialLost(f"{who} died with signal {signal.Signals(-code).name}")
+        return TrialLost(f"{who} died with signal {signal_name(code)}")
     return TrialLost(f"{who} died with exit code {code}")

@@ -54,6 +54,8 @@ class Said(Enum):
 
     UP = "up"
     """It has imported its libraries and waits for the others."""
+    ALIVE = "alive"
+    """It starts, or prepares, and gets on with it."""
     PREPARED = "prepared"
     """Its model is as the leader's, and it waits for the first step."""
 

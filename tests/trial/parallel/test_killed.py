@@ -16,7 +16,7 @@ from tests.objectives import ROOT
 from tests.trial.conftest import small_experiment
 from tests.trial.parallel.conftest import TWO
 
-# The longest a helper lives on after its leader: it looks once a second.
+# The longest a helper lives on after its leader.
 AFTER_S = 5.0
 
 
@@ -24,6 +24,7 @@ AFTER_S = 5.0
 def test_trial_whose_helper_or_leader_is_killed_is_lost_and_runs_again(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A helper that is stopped goes with its leader. Fails where it leads a group of its own."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     helpers: list[psutil.Process] = []
 
@@ -33,8 +34,11 @@ def test_trial_whose_helper_or_leader_is_killed_is_lost_and_runs_again(
         worker = psutil.Process(backend._workers[0].process.pid)
         (helper,) = worker.children()
         helpers.append(helper)
-        victim = helper if key.trial == 0 else worker
-        victim.send_signal(signal.SIGKILL)
+        if key.trial == 0:
+            helper.send_signal(signal.SIGKILL)
+        else:
+            helper.send_signal(signal.SIGSTOP)
+            worker.send_signal(signal.SIGKILL)
 
     trials = Trials(tmp_path / "trials", [{}], [{}], on_report=kill)
     objective = FineTune(small_experiment(epochs=4), store)

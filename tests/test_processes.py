@@ -1,4 +1,4 @@
-"""A process that is to end with its parent."""
+"""Processes that are to end with their parent, and the signals that end others."""
 
 import signal
 import subprocess
@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runner.processes import signal_name
+
 PARENT = """
 import subprocess, sys, time
 with subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True):
@@ -18,11 +20,11 @@ with subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=Tru
 CHILD = """
 import os, subprocess, sys, time
 from pathlib import Path
-from runner.backends import orphan
+from runner import processes
 
-orphan.WATCH_PARENT_EVERY_S = {every_s}
+processes.WATCH_PARENT_EVERY_S = {every_s}
 {change}
-orphan.end_with_parent(os.getppid())
+processes.end_with_parent(os.getppid())
 started = subprocess.Popen(["sleep", "600"])
 Path("ids.tmp").write_text(f"{{os.getpid()}} {{started.pid}}")
 Path("ids.tmp").rename("ids")
@@ -55,7 +57,7 @@ def test_death_of_the_parent_is_told_by_the_kernel(
 
     Fails without prctl, and where the group is not killed.
     """
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     left = orphans(tmp_path, every_s=60.0, is_computing=is_computing)
     assert psutil.wait_procs(left, timeout=10)[1] == []
 
@@ -64,7 +66,13 @@ def test_death_of_the_parent_is_seen_where_the_kernel_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails where it looks seldom, and where the group is not killed."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    change = "orphan._asked_of_the_kernel = lambda: None"
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    change = "processes._asked_of_the_kernel = lambda: None"
     left = orphans(tmp_path, every_s=0.2, change=change)
     assert psutil.wait_procs(left, timeout=10)[1] == []
+
+
+@pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-40, "40")])
+def test_signal_has_its_name_or_its_number(code: int, name: str) -> None:
+    """Python has no names for most real-time signals. Fails where it is asked for one."""
+    assert signal_name(code) == name

@@ -1,9 +1,10 @@
-"""Ends a worker at the death of its driver, and with it whatever the worker has started.
+"""How processes end: with their parent, and by which signal.
 
-On Linux the kernel sends a signal in the moment of the death, which a thread waits for; elsewhere
-it looks every second. Not SIGKILL as that signal: it would reach the worker alone, and leave what
-a user's function has started. Nor a plain handler: the main thread may compute for long before it
-runs one.
+A worker ends with its driver, and takes along whatever it has started; helpers end with their
+worker. On Linux the kernel sends a signal in the moment of the death, which a thread waits for;
+elsewhere it looks every second. Not SIGKILL as that signal: it would reach the worker alone, and
+leave what a user's function has started. Nor a plain handler: the main thread may compute for long
+before it runs one.
 """
 
 import ctypes
@@ -19,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Have this process and its group end when its parent dies.
+    """Have this process end when its parent dies, and its group if it leads one.
 
     Called by the main thread before it starts any other, so that none takes the signal.
 
@@ -28,6 +29,18 @@ def end_with_parent(parent: int) -> None:
     """
     word = _asked_of_the_kernel()
     threading.Thread(target=_watch, args=(parent, word), name="parent", daemon=True).start()
+
+
+def signal_name(code: int) -> str:
+    """The signal that ended a process, for people; most real-time signals have a number alone.
+
+    Args:
+        code: The process's exit code, below 0.
+    """
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return str(-code)
 
 
 def _asked_of_the_kernel() -> int | None:
