@@ -18,6 +18,7 @@ from runner.experiment.data_settings import (
 from runner.experiment.disk import (
     drop_unfinished,
     free_bytes,
+    is_of_the_disk,
     is_refusal,
     refusals,
     refused,
@@ -120,6 +121,7 @@ __all__ = [
     "is_address",
     "is_free",
     "is_name",
+    "is_of_the_disk",
     "is_refusal",
     "load_experiment",
     "model_paths",
