@@ -16,6 +16,7 @@ from runner.experiment.data_settings import (
     TorchvisionData,
 )
 from runner.experiment.disk import (
+    discard,
     drop_unfinished,
     free_bytes,
     is_of_the_disk,
@@ -115,6 +116,7 @@ __all__ = [
     "TorchvisionData",
     "TrackingSettings",
     "data_paths",
+    "discard",
     "drop_unfinished",
     "duration_s",
     "free_bytes",

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import secrets
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.errors import DiskRefused
+
+logger = logging.getLogger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
@@ -142,6 +145,22 @@ def drop_unfinished(path: Path) -> None:
         for other in path.parent.glob(f"{path.name}.*.tmp"):
             if other.name != own:
                 other.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> bool:
+    """Remove a file or folder that nobody needs; gives whether it has gone.
+
+    What the disk does not let go of stays, and the log says so: nothing depends on it.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s cannot be removed: %s", path, error)
+        return False
+    return True
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
