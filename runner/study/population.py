@@ -26,6 +26,7 @@ from runner.experiment import (
     IntParameter,
     Parameter,
     Space,
+    discard,
     replacing,
     writing,
 )
@@ -219,9 +220,9 @@ def forget(folder: Path, trials: Sequence[TrialRecord], *, is_over: bool) -> Non
     segments = {trial.number: trial.segment for trial in trials if trial.segment is not None}
     reached = max((segment.end for segment in segments.values()), default=0)
     for number, segment in segments.items():
-        (trial_folder(folder, number) / INHERITED).unlink(missing_ok=True)
+        discard(trial_folder(folder, number) / INHERITED)
         if segment.end < reached or is_over:
-            (trial_folder(folder, number) / CHECKPOINT).unlink(missing_ok=True)
+            discard(trial_folder(folder, number) / CHECKPOINT)
 
 
 def lineage(trials: Sequence[TrialRecord], number: int) -> list[TrialRecord]:

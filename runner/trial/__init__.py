@@ -10,6 +10,7 @@ from runner.trial.boundary import fail_job, run_job
 from runner.trial.job import (
     CHECKPOINT,
     INHERITED,
+    WEIGHTS,
     Attempt,
     Channel,
     Decision,
@@ -47,13 +48,12 @@ if TYPE_CHECKING:
         Measured,
         SavedTrial,
         StopTrial,
-        clear_ended,
         load_function,
         measure,
         saved_model,
     )
     from runner.trial.images import ImageModality
-    from runner.trial.leftovers import remove_state
+    from runner.trial.leftovers import clear_ended, clear_state
     from runner.trial.modality import Batch
     from runner.trial.precision import choose_numerics
     from runner.trial.texts import TextModality
@@ -75,11 +75,11 @@ _HEAVY = {
     "Measured": "custom",
     "SavedTrial": "custom",
     "StopTrial": "custom",
-    "clear_ended": "custom",
     "load_function": "custom",
     "measure": "custom",
     "saved_model": "custom",
-    "remove_state": "leftovers",
+    "clear_ended": "leftovers",
+    "clear_state": "leftovers",
 }
 
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
     "INHERITED",
     "MODEL",
     "SCRATCH",
+    "WEIGHTS",
     "Attempt",
     "Batch",
     "Bench",
@@ -121,6 +122,7 @@ __all__ = [
     "TrialSpec",
     "choose_numerics",
     "clear_ended",
+    "clear_state",
     "derive_seed",
     "fail_job",
     "load_function",
@@ -128,7 +130,6 @@ __all__ = [
     "measure",
     "objective_for",
     "predict",
-    "remove_state",
     "run_alone",
     "run_job",
     "saved_model",

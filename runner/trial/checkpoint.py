@@ -17,12 +17,11 @@ from safetensors.torch import load_file
 from runner import models
 from runner.errors import DiskRefused, TrialFailed
 from runner.experiment import discard, drop_unfinished, refusals, replacing
-from runner.trial.job import CHECKPOINT, INHERITED, Report, Segment
+from runner.trial.job import CHECKPOINT, INHERITED, WEIGHTS, Report, Segment
 from runner.trial.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS = "weights.safetensors"
 # What zipfile raises for one that is cut off, or has other bytes than were written, and torch for
 # an archive that holds none.
 _DAMAGES = (

@@ -9,7 +9,6 @@ from runner.trial.custom.folders import (
     ARTIFACTS,
     MODEL,
     SCRATCH,
-    clear_ended,
     saved_model,
 )
 from runner.trial.custom.function import CustomFunction
@@ -27,7 +26,6 @@ __all__ = [
     "Measured",
     "SavedTrial",
     "StopTrial",
-    "clear_ended",
     "load_function",
     "measure",
     "saved_model",

@@ -201,18 +201,6 @@ class TrialFolders:
         raise TrialFailed(f"no such file or folder: {str(path)!r}{looked}")
 
 
-def clear_ended(folder: Path, outcome: Outcome) -> None:
-    """Remove what nobody needs any more of a trial that has ended for good.
-
-    Args:
-        folder: The trial's.
-        outcome: How it ended.
-    """
-    settle(folder / MODEL)
-    remove(folder / f"{MODEL}.new")
-    TrialFolders(folder).end(outcome)
-
-
 def saved_model(folder: Path) -> Path | None:
     """What a trial saved to be promoted, a file or a folder; None if nothing.
 
