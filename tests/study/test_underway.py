@@ -3,6 +3,9 @@
 Seen to fail with `has_dead` taken out of `is_left_behind`.
 """
 
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -77,6 +80,19 @@ def test_disk_that_takes_no_mark_does_not_stop_the_block(disk: Disk) -> None:
     with under_way(disk.path) as mark:
         assert mark.name
     assert not has_dead(disk.path)
+
+
+def test_mark_that_cannot_be_locked_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems have no locks. Fails where the file stays."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with under_way(tmp_path):
+        assert list((tmp_path / UNDER_WAY).iterdir()) == []
 
 
 @pytest.mark.parametrize("is_ending", [False, True])
