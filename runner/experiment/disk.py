@@ -147,6 +147,17 @@ def drop_unfinished(path: Path) -> None:
                 other.unlink(missing_ok=True)
 
 
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name, or a copy where the file system has no links.
+
+    Whoever changes one of the two replaces it.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def discard(path: Path) -> bool:
     """Remove a file or folder that nobody needs; gives whether it has gone.
 

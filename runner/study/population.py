@@ -12,9 +12,7 @@ begins, run on any backend, and run again when it is lost.
 """
 
 import math
-import os
 import random
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from runner.experiment import (
     Parameter,
     Space,
     discard,
+    link_or_copy,
     replacing,
     writing,
 )
@@ -202,11 +201,7 @@ def hand_down(folder: Path, trial: TrialRecord) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         temporary.unlink(missing_ok=True)
-        try:
-            os.link(state, temporary)
-        except OSError:
-            # A file system without links.
-            shutil.copyfile(state, temporary)
+        link_or_copy(state, temporary)
 
 
 def forget(folder: Path, trials: Sequence[TrialRecord], *, is_over: bool) -> None:

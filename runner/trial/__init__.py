@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ARTIFACTS,
         MODEL,
         SCRATCH,
+        WHOLE_FOLDERS,
         CustomCommand,
         CustomFunction,
         CustomTrial,
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
         StopTrial,
         load_function,
         measure,
+        replace_folder,
         saved_model,
+        settle_folder,
     )
     from runner.trial.images import ImageModality
     from runner.trial.leftovers import clear_ended, clear_state
@@ -69,6 +72,7 @@ _HEAVY = {
     "ARTIFACTS": "custom",
     "MODEL": "custom",
     "SCRATCH": "custom",
+    "WHOLE_FOLDERS": "custom",
     "CustomCommand": "custom",
     "CustomFunction": "custom",
     "CustomTrial": "custom",
@@ -77,7 +81,9 @@ _HEAVY = {
     "StopTrial": "custom",
     "load_function": "custom",
     "measure": "custom",
+    "replace_folder": "custom",
     "saved_model": "custom",
+    "settle_folder": "custom",
     "clear_ended": "leftovers",
     "clear_state": "leftovers",
 }
@@ -89,6 +95,7 @@ __all__ = [
     "MODEL",
     "SCRATCH",
     "WEIGHTS",
+    "WHOLE_FOLDERS",
     "Attempt",
     "Batch",
     "Bench",
@@ -130,10 +137,12 @@ __all__ = [
     "measure",
     "objective_for",
     "predict",
+    "replace_folder",
     "run_alone",
     "run_job",
     "saved_model",
     "seed_everything",
+    "settle_folder",
 ]
 
 

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from runner.experiment import discard
-from runner.trial.custom.folders import MODEL, settle
+from runner.trial.custom.folders import MODEL, settle_folder
 from runner.trial.job import CHECKPOINT, INHERITED, WEIGHTS
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def clear_ended(folder: Path, *, is_complete: bool, is_segment: bool = False) ->
     if not is_complete:
         return _discarded(folder, *_STATE, WEIGHTS, f"{MODEL}*", "*.tmp")
     try:
-        settle(folder / MODEL)
+        settle_folder(folder / MODEL)
     except OSError as error:
         logger.warning("%s stays as a kill has left it: %s", folder / MODEL, error)
     kept = CHECKPOINT if is_segment else None

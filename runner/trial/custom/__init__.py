@@ -9,7 +9,10 @@ from runner.trial.custom.folders import (
     ARTIFACTS,
     MODEL,
     SCRATCH,
+    WHOLE_FOLDERS,
+    replace_folder,
     saved_model,
+    settle_folder,
 )
 from runner.trial.custom.function import CustomFunction
 from runner.trial.custom.own_trial import CustomTrial, StopTrial
@@ -20,6 +23,7 @@ __all__ = [
     "ARTIFACTS",
     "MODEL",
     "SCRATCH",
+    "WHOLE_FOLDERS",
     "CustomCommand",
     "CustomFunction",
     "CustomTrial",
@@ -28,5 +32,7 @@ __all__ = [
     "StopTrial",
     "load_function",
     "measure",
+    "replace_folder",
     "saved_model",
+    "settle_folder",
 ]
