@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from runner.experiment import writing
 from runner.trial import Job
 
 
@@ -12,8 +13,17 @@ def log_of(job: Job) -> Path:
     return Path(job.trials[0].folder) / "log.txt"
 
 
-def open_log(job: Job) -> Path:
-    """The log of a job that begins; those of its other trials say where it is."""
+def print_to_log(job: Job) -> None:
+    """Send what a job that begins prints to its log; those of its other trials say where it is.
+
+    Raises:
+        DiskRefused: If the disk refuses.
+    """
+    with writing(log_of(job)):
+        print_to(_open_log(job))
+
+
+def _open_log(job: Job) -> Path:
     log = log_of(job)
     log.parent.mkdir(parents=True, exist_ok=True)
     for spec in job.trials[1:]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.backends.life import Heart, Silence
-from runner.backends.logs import open_log, print_to
-from runner.errors import RunnerError
+from runner.backends.logs import print_to, print_to_log
+from runner.errors import DiskRefused, RunnerError
 from runner.heartbeat import pulse
 from runner.processes import end_with_parent
 from runner.trial import (
@@ -161,10 +161,10 @@ class _Worker:
     def _run(self, job: Job) -> None:
         channel = _SocketChannel(self._connection, self._speaker)
         try:
-            print_to(open_log(job))
-        except OSError as error:
-            # A full disk is nothing that another worker could mend.
-            fail_job(job, error, channel)
+            print_to_log(job)
+        except DiskRefused as refusal:
+            # It is nothing that another worker could mend.
+            fail_job(job, refusal, channel)
             return
         try:
             run_job(self._setup.objective, job, self._setup.lease, channel)

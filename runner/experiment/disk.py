@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import secrets
@@ -11,15 +12,29 @@ from pathlib import Path
 
 from runner.errors import DiskRefused
 
+logger = logging.getLogger(__name__)
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+# Only who writes meets these; what is forbidden may have been a read.
+_UNWRITABLE = _FULL | {errno.EROFS, errno.EFBIG}
+# How libraries that write by themselves, as safetensors does, say it in errors of their own. "File
+# too large" is not among them: so speaks whoever refuses what he is given to read.
+_WORDS = tuple(os.strerror(number) for number in sorted(_UNWRITABLE - {errno.EFBIG}))
 # A page: file systems that keep small files among the names have no room for that in a full one.
 _PROBE_BYTES = 4096
 
 
 def is_refusal(error: OSError) -> bool:
     """Whether an error says that a disk is full, read-only, or not this user's to write."""
-    return _code(error) in _FULL | _FORBIDDEN | {errno.EROFS}
+    return _code(error) in _UNWRITABLE | _FORBIDDEN
+
+
+def is_of_the_disk(error: Exception) -> bool:
+    """Whether an error, whoever raised it, says that a disk is full or read-only."""
+    is_the_systems = isinstance(error, OSError) and _code(error) in _UNWRITABLE
+    said = str(error)
+    return is_the_systems or any(words in said for words in _WORDS)
 
 
 def _code(error: OSError) -> int | None:
@@ -121,11 +136,42 @@ def drop_unfinished(path: Path) -> None:
 
     A worker whose driver was killed may live on for a moment: although its trial is another's now,
     it can then no longer put its file in place.
+
+    Raises:
+        DiskRefused: If the disk refuses.
     """
     own = f"{path.name}.{os.getpid()}.tmp"
-    for other in path.parent.glob(f"{path.name}.*.tmp"):
-        if other.name != own:
-            other.unlink(missing_ok=True)
+    with writing(path):
+        for other in path.parent.glob(f"{path.name}.*.tmp"):
+            if other.name != own:
+                other.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name, or a copy where the file system has no links.
+
+    Whoever changes one of the two replaces it.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def discard(path: Path) -> bool:
+    """Remove a file or folder that nobody needs; gives whether it has gone.
+
+    What the disk does not let go of stays, and the log says so: nothing depends on it.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s cannot be removed: %s", path, error)
+        return False
+    return True
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

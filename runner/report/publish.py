@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from runner.experiment import Direction, Experiment, Store
+from runner.experiment import Direction, Experiment, Store, discard
 from runner.report.examples import Examples
 from runner.report.export import leaderboard_csv, leaderboard_records
 from runner.report.html import StudyPage, study_html
@@ -77,7 +77,7 @@ def publish(
                 study_run.add_artifact_file(trial.number, weights, f"weights/{WEIGHTS}")
         study_run.flush(within_s=within_s)
     for weights in kept:
-        weights.unlink(missing_ok=True)
+        discard(weights)
 
 
 def sync(store: Store, reference: str) -> str:

@@ -8,7 +8,7 @@ from runner.study.feed import StudyFeed
 from runner.study.ground import longest_trial
 from runner.study.inbox import post
 from runner.study.listener import Listener, Silent
-from runner.study.logbook import EVALUATION, WEIGHTS, read_evaluation
+from runner.study.logbook import EVALUATION, read_evaluation
 from runner.study.options import BackendName, Options
 from runner.study.parent_run import Late, catching_up
 from runner.study.planning import plan, plan_lines, validate
@@ -37,6 +37,7 @@ from runner.study.storage import (
 from runner.study.sweeping import sweep
 from runner.study.trial_record import TrialRecord
 from runner.study.underway import TAG_MARK, under_way
+from runner.trial import WEIGHTS
 
 __all__ = [
     "ARCHIVED",

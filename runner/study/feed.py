@@ -35,7 +35,7 @@ from runner.trial import (
     Outcome,
     Report,
     TrialSpec,
-    remove_state,
+    clear_ended,
 )
 
 logger = logging.getLogger(__name__)
@@ -253,7 +253,7 @@ class StudyFeed:
         aside, self._aside = self._aside, []
         if verdict.then is Then.OVER:
             if trial.outcome is not Outcome.COMPLETE:
-                remove_state(trial_folder(self.record.folder, trial.number))
+                clear_ended(trial_folder(self.record.folder, trial.number), is_complete=False)
             self._sampling.tell(trial.number, self.record.frozen(trial.number))
             self._judge.tell(trial)
             self._sampling.tidy(self.record)

@@ -2,12 +2,11 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.experiment import Experiment, write_whole
+from runner.experiment import Experiment, discard, write_whole
 from runner.study.environment import provenance_tags
 from runner.study.mlflow_mapping import (
     ending_artifacts,
@@ -24,12 +23,11 @@ from runner.study.storage import trial_folder
 from runner.study.trial_record import TrialRecord
 from runner.study.underway import end_dead
 from runner.tracking import RunStatus, StudyRun, Trouble
-from runner.trial import ARTIFACTS, MODEL, Ending, Outcome, Report
+from runner.trial import ARTIFACTS, MODEL, WEIGHTS, Ending, Outcome, Report
 
 logger = logging.getLogger(__name__)
 
 EVALUATION = "evaluation.json"
-WEIGHTS = "weights.safetensors"
 
 RecipeOf = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -203,8 +201,8 @@ def read_evaluation(folder: Path, number: int) -> dict[str, Any] | None:
 
 def _drop_weights(folder: Path) -> None:
     """Remove the weights of a trial, or its model of its own kind."""
-    (folder / WEIGHTS).unlink(missing_ok=True)
-    shutil.rmtree(folder / MODEL, ignore_errors=True)
+    for name in (WEIGHTS, MODEL):
+        discard(folder / name)
 
 
 def _report_of(row: Mapping[str, Any]) -> Report:

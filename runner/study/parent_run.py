@@ -149,7 +149,10 @@ def end_strays(tracking: Tracking, record: StudyRecord) -> None:
     running = f"tags.`{TAG_STUDY}` = '{record.study_id}' AND attributes.status = 'RUNNING'"
     alive = living(record.folder)
     with tracking.answering():
-        for run in tracking.client.search_runs(tracking.experiment_ids(), running):
+        found = tracking.client.search_runs(tracking.experiment_ids(), running)
+        # Also one that began since, or has ended meanwhile: its run is its own to end.
+        alive |= living(record.folder)
+        for run in found:
             if run.data.tags.get(TAG_MARK) not in alive:
                 tracking.client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
 

@@ -12,9 +12,7 @@ begins, run on any backend, and run again when it is lost.
 """
 
 import math
-import os
 import random
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +24,8 @@ from runner.experiment import (
     IntParameter,
     Parameter,
     Space,
+    discard,
+    link_or_copy,
     replacing,
     writing,
 )
@@ -201,11 +201,7 @@ def hand_down(folder: Path, trial: TrialRecord) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         temporary.unlink(missing_ok=True)
-        try:
-            os.link(state, temporary)
-        except OSError:
-            # A file system without links.
-            shutil.copyfile(state, temporary)
+        link_or_copy(state, temporary)
 
 
 def forget(folder: Path, trials: Sequence[TrialRecord], *, is_over: bool) -> None:
@@ -219,9 +215,9 @@ def forget(folder: Path, trials: Sequence[TrialRecord], *, is_over: bool) -> Non
     segments = {trial.number: trial.segment for trial in trials if trial.segment is not None}
     reached = max((segment.end for segment in segments.values()), default=0)
     for number, segment in segments.items():
-        (trial_folder(folder, number) / INHERITED).unlink(missing_ok=True)
+        discard(trial_folder(folder, number) / INHERITED)
         if segment.end < reached or is_over:
-            (trial_folder(folder, number) / CHECKPOINT).unlink(missing_ok=True)
+            discard(trial_folder(folder, number) / CHECKPOINT)
 
 
 def lineage(trials: Sequence[TrialRecord], number: int) -> list[TrialRecord]:

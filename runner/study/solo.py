@@ -19,7 +19,7 @@ from runner.experiment import (
     write_whole,
 )
 from runner.study.environment import code_version, package_versions
-from runner.study.logbook import EVALUATION, WEIGHTS
+from runner.study.logbook import EVALUATION
 from runner.study.mlflow_mapping import STATUS, history_of
 from runner.study.planning import inspect_here
 from runner.study.reading import read_study
@@ -29,6 +29,7 @@ from runner.study.trial_record import TrialRecord
 from runner.study.underway import TAG_MARK, Mark, end_marked, under_way
 from runner.tracking import TAG_KIND, TAG_OUTCOME, TAG_STUDY, Tracking, connect
 from runner.trial import (
+    WEIGHTS,
     Attempt,
     Ending,
     Job,

@@ -2,18 +2,16 @@
 
 import contextlib
 import logging
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
+from runner.experiment import discard
 from runner.study.inbox import INBOX
-from runner.study.logbook import WEIGHTS
 from runner.study.record import StudyRecord
 from runner.study.storage import trials_folder
 from runner.study.trial_record import TrialRecord
-from runner.trial import CHECKPOINT, INHERITED, MODEL, Outcome, clear_ended
+from runner.trial import Outcome, clear_ended, clear_state
 
 logger = logging.getLogger(__name__)
 
@@ -41,40 +39,21 @@ def sweep(folder: Path, record: StudyRecord) -> list[Path]:
     for place in sorted(trials_folder(folder).glob("[0-9]*")):
         if place.is_dir() and place.name.isdecimal():
             removed += _sweep_trial(place, trials.get(int(place.name)))
-    for path in sorted(_half_written(folder)):
-        removed += _removed(path, path.unlink)
+    removed += [path for path in sorted(_half_written(folder)) if discard(path)]
     if removed:
         logger.info("removed %d files and folders that nobody needs any more", len(removed))
     return removed
 
 
-def _sweep_trial(place: Path, trial: TrialRecord | None) -> Iterator[Path]:
+def _sweep_trial(place: Path, trial: TrialRecord | None) -> list[Path]:
     """Of one trial's folder; None: the study does not know it."""
     if trial is None:
         # Its record was lost with the power: the next trial of that number must not go on here.
-        yield from _remove_files(place, CHECKPOINT, INHERITED)
-        yield from _remove_folders(place, "checkpoint", "checkpoint.old", "checkpoint.new")
-    elif not trial.is_waiting and trial.outcome is not None:
-        yield from _sweep_ended(place, trial.outcome, is_segment=trial.segment is not None)
-
-
-def _sweep_ended(place: Path, outcome: Outcome, *, is_segment: bool) -> Iterator[Path]:
-    is_complete = outcome is Outcome.COMPLETE
-    if not (is_segment and is_complete):
-        yield from _remove_files(place, CHECKPOINT)
-    yield from _remove_files(place, INHERITED)
-    if not is_complete:
-        yield from _remove_files(place, WEIGHTS)
-    left = _own_folders(place)
-    # Paused and lost trials keep their checkpoint; this one goes on no more.
-    clear_ended(place, outcome if is_complete else Outcome.FAILED)
-    yield from (path for path in left if not path.exists())
-
-
-def _own_folders(place: Path) -> list[Path]:
-    """What a trial of one's own has beside its scratch folder."""
-    found = [path for name in ("checkpoint*", f"{MODEL}*") for path in place.glob(name)]
-    return sorted(path for path in found if path.is_dir())
+        return clear_state(place)
+    if trial.is_waiting or trial.outcome is None:
+        return []
+    is_complete = trial.outcome is Outcome.COMPLETE
+    return clear_ended(place, is_complete=is_complete, is_segment=trial.segment is not None)
 
 
 def _half_written(folder: Path) -> Iterator[Path]:
@@ -86,24 +65,3 @@ def _half_written(folder: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 if now - path.stat().st_mtime > _WISH_S:
                     yield path
-
-
-def _remove_files(place: Path, *names: str) -> Iterator[Path]:
-    for name in names:
-        if (path := place / name).is_file():
-            yield from _removed(path, path.unlink)
-
-
-def _remove_folders(place: Path, *names: str) -> Iterator[Path]:
-    for name in names:
-        if (path := place / name).is_dir():
-            yield from _removed(path, partial(shutil.rmtree, path))
-
-
-def _removed(path: Path, remove: Callable[[], None]) -> Iterator[Path]:
-    try:
-        remove()
-    except OSError as error:
-        logger.warning("%s cannot be removed: %s", path, error)
-        return
-    yield path

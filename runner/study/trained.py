@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.experiment import require_writable, writing
-from runner.study.logbook import WEIGHTS
-from runner.trial import MODEL
+from runner.trial import MODEL, WEIGHTS
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from runner.errors import DiskRefused, TrackingUnreachable
-from runner.experiment import Store
+from runner.experiment import Store, discard
 from runner.tracking import TAG_OUTCOME, RunStatus, Tracking, connect
 
 logger = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ def _locked_file(path: Path) -> IO[str] | None:
     except OSError as error:
         logger.warning("%s cannot be locked: %s", path, error)
         file.close()
+        discard(hidden)
         return None
     return file
 

@@ -10,6 +10,7 @@ from runner.trial.boundary import fail_job, run_job
 from runner.trial.job import (
     CHECKPOINT,
     INHERITED,
+    WEIGHTS,
     Attempt,
     Channel,
     Decision,
@@ -41,19 +42,21 @@ if TYPE_CHECKING:
         ARTIFACTS,
         MODEL,
         SCRATCH,
+        WHOLE_FOLDERS,
         CustomCommand,
         CustomFunction,
         CustomTrial,
         Measured,
         SavedTrial,
         StopTrial,
-        clear_ended,
         load_function,
         measure,
+        replace_folder,
         saved_model,
+        settle_folder,
     )
     from runner.trial.images import ImageModality
-    from runner.trial.leftovers import remove_state
+    from runner.trial.leftovers import clear_ended, clear_state
     from runner.trial.modality import Batch
     from runner.trial.precision import choose_numerics
     from runner.trial.texts import TextModality
@@ -69,17 +72,20 @@ _HEAVY = {
     "ARTIFACTS": "custom",
     "MODEL": "custom",
     "SCRATCH": "custom",
+    "WHOLE_FOLDERS": "custom",
     "CustomCommand": "custom",
     "CustomFunction": "custom",
     "CustomTrial": "custom",
     "Measured": "custom",
     "SavedTrial": "custom",
     "StopTrial": "custom",
-    "clear_ended": "custom",
     "load_function": "custom",
     "measure": "custom",
+    "replace_folder": "custom",
     "saved_model": "custom",
-    "remove_state": "leftovers",
+    "settle_folder": "custom",
+    "clear_ended": "leftovers",
+    "clear_state": "leftovers",
 }
 
 __all__ = [
@@ -88,6 +94,8 @@ __all__ = [
     "INHERITED",
     "MODEL",
     "SCRATCH",
+    "WEIGHTS",
+    "WHOLE_FOLDERS",
     "Attempt",
     "Batch",
     "Bench",
@@ -121,6 +129,7 @@ __all__ = [
     "TrialSpec",
     "choose_numerics",
     "clear_ended",
+    "clear_state",
     "derive_seed",
     "fail_job",
     "load_function",
@@ -128,11 +137,12 @@ __all__ = [
     "measure",
     "objective_for",
     "predict",
-    "remove_state",
+    "replace_folder",
     "run_alone",
     "run_job",
     "saved_model",
     "seed_everything",
+    "settle_folder",
 ]
 
 

@@ -15,9 +15,9 @@ from runner.experiment import Experiment, Recipe, Store
 from runner.experiment import Modality as ModalityName
 from runner.heartbeat import pulse
 from runner.tasks import PADDING, Predictions, Task, gather, make_task
-from runner.trial.checkpoint import WEIGHTS, load_weights_file
+from runner.trial.checkpoint import load_weights_file
 from runner.trial.images import ImageModality
-from runner.trial.job import TrialSpec
+from runner.trial.job import WEIGHTS, TrialSpec
 from runner.trial.memory import Residency
 from runner.trial.modality import WORD_POSITIONS, Batch, Inputs, Modality
 from runner.trial.seeding import derive_seed

@@ -1,8 +1,6 @@
 """The one place where any exception of a trial is caught, kept and turned into its ending."""
 
-import errno
 import logging
-import os
 import sys
 import sysconfig
 import traceback
@@ -21,6 +19,7 @@ from runner.errors import (
     UserCodeFailed,
     WeightsUnavailable,
 )
+from runner.experiment import is_of_the_disk
 from runner.trial.job import (
     Attempt,
     Channel,
@@ -38,9 +37,6 @@ from runner.trial.job import (
 logger = logging.getLogger(__name__)
 
 _SHARED_BY_ALL = (DataError, WeightsUnavailable, ExperimentError, NoSuchDevice)
-_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
-# Libraries that write by themselves, as safetensors does, have errors of their own.
-_DISK_WORDS = tuple(os.strerror(number) for number in sorted(_DISK_TROUBLE))
 # Where Python and what is installed lie; the project itself may lie there too.
 _INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -148,10 +144,7 @@ def _fault_of(error: Exception) -> Fault:
 
 
 def _reach_of(error: Exception) -> Reach:
-    is_of_the_disk = isinstance(error, DiskRefused) or (
-        isinstance(error, OSError) and error.errno in _DISK_TROUBLE
-    )
-    if is_of_the_disk or any(words in str(error) for words in _DISK_WORDS):
+    if isinstance(error, DiskRefused) or is_of_the_disk(error):
         return Reach.MACHINE
     return Reach.STUDY if isinstance(error, _SHARED_BY_ALL) else Reach.TRIAL
 

@@ -1,6 +1,6 @@
 """A running trial's checkpoint: one file, written and read whole or not at all."""
 
-import contextlib
+import errno
 import logging
 import struct
 import zipfile
@@ -16,14 +16,22 @@ from safetensors.torch import load_file
 
 from runner import models
 from runner.errors import DiskRefused, TrialFailed
-from runner.experiment import drop_unfinished, replacing
-from runner.trial.job import CHECKPOINT, INHERITED, Report, Segment
+from runner.experiment import discard, drop_unfinished, refusals, replacing
+from runner.trial.job import CHECKPOINT, INHERITED, WEIGHTS, Report, Segment
+from runner.trial.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS = "weights.safetensors"
-# What Python's zipfile raises for one that is cut off, or has other bytes than were written.
-_DAMAGES = (OSError, EOFError, ValueError, RuntimeError, struct.error, zlib.error)
+# What zipfile raises for one that is cut off, or has other bytes than were written, and torch for
+# an archive that holds none.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass
@@ -123,40 +131,56 @@ def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> TrainingState | Non
 
     Only tensors and plain values are unpickled (`weights_only`).
 
+    Raises:
+        DiskRefused: If it is not this user's to read.
+        OSError: If it cannot be read for another reason, which says nothing about what is in it.
     Side effects: a checkpoint that is damaged, or would run code, is removed, and the log says so.
     """
     path = folder / name
-    if not path.exists():
-        return None
-    damage = _damage(path)
-    if damage is None:
-        try:
-            return _read(path)
-        except (UnpicklingError, TypeError, KeyError) as error:
-            damage = (str(error) or type(error).__name__).splitlines()[0]
-    logger.warning("the checkpoint %s cannot be used and is removed: %s", path, damage)
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+    with refusals():
+        if not path.exists():
+            return None
+        found = _read(path)
+    if isinstance(found, TrainingState):
+        return found
+    logger.warning("the checkpoint %s cannot be used and is removed: %s", path, found)
+    discard(path)
     return None
+
+
+def _read(path: Path) -> TrainingState | str:
+    """A checkpoint, or what is wrong with it."""
+    if (damage := _damage(path)) is not None:
+        return damage
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        values["reports"] = [Report(**report) for report in values["reports"]]
+        return TrainingState(**values)
+    except (UnpicklingError, TypeError, LookupError, *_DAMAGES) as error:
+        if is_out_of_memory(error):
+            raise
+        return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint's bytes; None if they are those that were written.
 
     torch itself does not compare check sums: zeros that a power cut left would be weights.
+
+    Raises:
+        OSError: If they cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
-    except (zipfile.BadZipFile, *_DAMAGES) as error:
+    except (OSError, *_DAMAGES) as error:
+        # Some of what the system says, zipfile takes for a bad archive by itself.
+        cause = error if isinstance(error, OSError) else error.__context__
+        # To go to where the damaged bytes say is no valid argument.
+        if isinstance(cause, OSError) and cause.errno != errno.EINVAL:
+            raise cause from None
         return str(error) or type(error).__name__
     return None if wrong is None else f"{wrong} is not what was written"
-
-
-def _read(path: Path) -> TrainingState:
-    values = torch.load(path, map_location="cpu", weights_only=True)
-    values["reports"] = [Report(**report) for report in values["reports"]]
-    return TrainingState(**values)
 
 
 def load_inherited(folder: Path, segment: Segment) -> TrainingState:
@@ -175,8 +199,8 @@ def load_inherited(folder: Path, segment: Segment) -> TrainingState:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint of a trial that has ended."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    """Remove the checkpoint of a trial that has ended, if the disk lets go of it."""
+    discard(folder / CHECKPOINT)
 
 
 def save_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> Path:

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from runner.experiment import Store
 
 
-# In a trial's folder: its own state, and the one that it goes on from (see `Segment`).
+# In a trial's folder: its own state, the one that it goes on from (see `Segment`), and the best
+# epoch's weights.
 CHECKPOINT = "checkpoint.pt"
 INHERITED = "inherited.pt"
+WEIGHTS = "weights.safetensors"
 
 
 class Outcome(StrEnum):

@@ -1,11 +1,19 @@
 """The driver's end of the trials' folders: who may write, and what is left of who may not."""
 
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runner.backends.ray.depot import PARTIAL, DeadAttempt, Depot, NotBegun
+from runner.backends.ray.commits import PARTIAL
+from runner.backends.ray.depot import DeadAttempt, Depot, NotBegun
 from runner.trial import Attempt
+from runner.trial.custom.folders import TrialFolders
 
 FIRST, SECOND = Attempt(3, 0), Attempt(3, 1)
 OTHER = Attempt(4, 0)
@@ -87,6 +95,105 @@ def test_pieces_of_a_dead_driver_go_when_the_trial_goes_on(depot, tmp_path):
 
     assert depot.files(SECOND) == {"artifacts/x.partial": 10}
     assert not (tmp_path / "3" / "artifacts" / f"model{PARTIAL}").exists()
+
+
+class Killed(BaseException):
+    """The driver's end dies."""
+
+
+MOMENTS = {b"1": {"history.json", "files/a", "files/gone"}, b"2": {"history.json", "files/a"}}
+
+
+def save(depot: Depot, moment: bytes) -> None:
+    for name in MOMENTS[moment]:
+        depot.write(FIRST, f"3/checkpoint/{name}", moment, is_first=True)
+    gone = [f"3/checkpoint/{name}" for name in MOMENTS[b"1"] - MOMENTS[moment]]
+    depot.commit(FIRST, [f"3/checkpoint/{name}" for name in MOMENTS[moment]], gone)
+
+
+def dying(after: Iterator[int], act: Callable[..., Any]) -> Callable[..., Any]:
+    def die_or_act(*arguments: Any, **named: Any) -> Any:
+        if next(after, None) is None:
+            raise Killed
+        return act(*arguments, **named)
+
+    return die_or_act
+
+
+def save_and_die(depot: Depot, steps: int) -> bool:
+    """Save the second moment, killed after so many steps; whether it was."""
+    after = iter(range(steps))
+    acts = [(Path, "replace"), (Path, "rename"), (Path, "unlink"), (os, "link")]
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in (*acts, (shutil, "rmtree")):
+            patch.setattr(owner, name, dying(after, getattr(owner, name)))
+        try:
+            save(depot, b"2")
+        except Killed:
+            return True
+    return False
+
+
+def go_on_here(root: Path) -> None:
+    """As on a machine that sees the folder, on any backend."""
+    TrialFolders(root / "3").begin()
+
+
+def go_on_there(root: Path) -> None:
+    """As on one that does not."""
+    again = Depot(str(root))
+    begin(again, SECOND)
+    names = set(again.files(SECOND))
+    moment = moment_of(root / "3" / "checkpoint")
+    assert names == {f"checkpoint/{name}" for name in MOMENTS[moment]}
+
+
+def moment_of(checkpoint: Path) -> bytes:
+    files = [p for p in checkpoint.rglob("*") if p.is_file() and not p.name.endswith(PARTIAL)]
+    (moment,) = {path.read_bytes() for path in files}
+    assert {path.relative_to(checkpoint).as_posix() for path in files} == MOMENTS[moment]
+    return moment
+
+
+@pytest.mark.parametrize("go_on", [go_on_here, go_on_there])
+def test_checkpoint_is_of_one_moment_wherever_the_drivers_end_is_killed(
+    tmp_path: Path, go_on: Callable[[Path], None]
+) -> None:
+    """Fails where files take their places one by one, or `drop_uncommitted` drops no folder."""
+    moments = []
+    for steps in count():
+        root = tmp_path / str(steps)
+        (root / "3").mkdir(parents=True)
+        depot = Depot(str(root))
+        begin(depot, FIRST)
+        save(depot, b"1")
+        if not save_and_die(depot, steps):
+            break
+        go_on(root)
+        moments.append(moment_of(root / "3" / "checkpoint"))
+    assert moments == sorted(moments)
+    assert {*moments} == {*MOMENTS}
+    assert moment_of(root / "3" / "checkpoint") == b"2"
+    assert [path.name for path in (root / "3").iterdir()] == ["checkpoint"]
+
+
+def test_checkpoint_that_the_disk_refused_stays_and_takes_its_place_when_it_is_sent_again(
+    depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where the copy is not begun anew."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    begin(depot, FIRST)
+    save(depot, b"1")
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        save(depot, b"2")
+    monkeypatch.undo()
+    assert moment_of(tmp_path / "3" / "checkpoint") == b"1"
+    save(depot, b"2")
+    assert moment_of(tmp_path / "3" / "checkpoint") == b"2"
 
 
 def test_trials_do_not_keep_one_another_from_writing(depot):

@@ -255,20 +255,6 @@ def test_worker_that_hangs_before_any_trial_stops_the_search_and_says_why(
         backend.inspect()
 
 
-def test_log_that_cannot_be_written_fails_the_trial_and_not_the_worker(
-    start: Start, folder: Path
-) -> None:
-    """Here a folder has its name; a full disk is told in the same way.
-
-    Fails where `open_log` is outside of the try: the worker dies three times.
-    """
-    feed = Trials(folder, [{"epochs": 1}], [{"epochs": 1}])
-    (folder / "trial-0" / "log.txt").mkdir(parents=True)
-    start().run(feed)
-    assert feed.outcomes == {(0, 0): Outcome.FAILED, (1, 0): Outcome.COMPLETE}
-    assert feed.ending(0).reason.startswith("IsADirectoryError: [Errno 21] Is a directory: '")
-
-
 @pytest.mark.slow
 def test_worker_that_closes_its_socket_and_lives_on_is_killed_and_replaced(
     start: Start, folder: Path

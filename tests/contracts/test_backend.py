@@ -17,7 +17,17 @@ from runner.backends import (
     SimulatedBackend,
 )
 from runner.errors import SearchStopped
-from runner.trial import Attempt, Decision, Ending, Job, Lease, Outcome, Report, TrialSpec
+from runner.trial import (
+    Attempt,
+    Decision,
+    Ending,
+    Job,
+    Lease,
+    Outcome,
+    Reach,
+    Report,
+    TrialSpec,
+)
 from tests.objectives import (
     METRIC,
     ROOT,
@@ -238,6 +248,27 @@ def test_exception_fails_its_trial_with_the_traceback_and_the_search_goes_on(
     assert "tests/objectives.py" in failed.traceback
     assert feed.endings[Attempt(1, 0)].reason == "not even one example fits"
     assert feed.steps(0) == [1]
+
+
+@pytest.mark.parametrize(
+    "backend", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True
+)
+def test_log_that_cannot_be_written_is_the_disks_and_the_worker_goes_on(
+    backend: Backend, job: Make, tmp_path: Path
+) -> None:
+    """Here a folder has its name.
+
+    Fails without `writing` in `print_to_log`; where that is outside of the try, the worker dies.
+    """
+    log = tmp_path / "0" / "log.txt"
+    log.mkdir(parents=True)
+    feed = RecordedFeed([job((0, {"epochs": 1})), job((1, {"epochs": 1}))])
+    backend.run(feed)
+    assert feed.outcomes == {0: Outcome.FAILED, 1: Outcome.COMPLETE}
+    ending = feed.endings[Attempt(0, 0)]
+    assert ending.reason.startswith(f"{log} cannot be written: Is a directory. ")
+    assert ending.fault is not None
+    assert ending.fault.reach is Reach.MACHINE
 
 
 def test_job_of_several_trials_ends_each_of_them_on_one_lease(backend: Backend, job: Make) -> None:

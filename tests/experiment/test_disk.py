@@ -13,6 +13,7 @@ import pytest
 from runner.errors import DiskRefused, TrackingUnreachable, first_refusal
 from runner.experiment import (
     free_bytes,
+    link_or_copy,
     refusals,
     refused,
     replacing,
@@ -78,6 +79,21 @@ def test_replacing_that_is_left_by_an_error_leaves_the_old_file_alone(tmp_path: 
         broken()
     assert path.read_text() == "first"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_link_or_copy_copies_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    (tmp_path / "a").write_text("content")
+    link_or_copy(tmp_path / "a", tmp_path / "link")
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(tmp_path / "a", tmp_path / "copy")
+    assert (tmp_path / "link").samefile(tmp_path / "a")
+    assert not (tmp_path / "copy").samefile(tmp_path / "a")
+    assert (tmp_path / "copy").read_text() == "content"
 
 
 def test_require_writable_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_crashes_of_a_trial_are_counted_over_all_commands(
 def test_checkpoint_stays_while_a_trial_may_run_again_and_goes_when_it_has_failed(
     searching: Searching,
 ) -> None:
-    """Fails without `remove_state`."""
+    """Fails without `clear_ended`."""
     names = {CHECKPOINT, f"{CHECKPOINT}.77.tmp", "checkpoint"}
     with searching(trials=1, retries=1) as opened:
         for left in (names, set()):

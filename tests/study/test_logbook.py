@@ -1,5 +1,6 @@
 """What a search leaves in MLflow and beside its trials, also after a driver was killed."""
 
+import errno
 import json
 import os
 import signal
@@ -167,6 +168,28 @@ def test_search_replayed_from_a_checkpoint_doubles_no_point(searching: Searching
         opened.end(key, Outcome.COMPLETE, 0.5)
         assert opened.steps(0) == [1, 2, 3, 4]
         assert sorted(opened.record.trial(0).rungs) == [1, 3]
+
+
+def test_weights_that_the_disk_does_not_let_go_of_end_no_search(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fails without `discard`."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == WEIGHTS:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with searching(trials=2, keep_weights=1) as opened:
+        for value in (0.5, 0.7):
+            spec = opened.next()
+            Path(spec.folder).mkdir(parents=True, exist_ok=True)
+            (Path(spec.folder) / WEIGHTS).touch()
+            opened.end(spec.key, Outcome.COMPLETE, value)
+        assert opened.outcomes == ["complete"] * 2
+    assert f"{WEIGHTS} cannot be removed: " in caplog.text
 
 
 def test_weights_of_all_but_the_best_trials_are_dropped(searching: Searching) -> None:

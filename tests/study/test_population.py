@@ -1,5 +1,7 @@
 """Population-based training: generations of segments, through the feed and over a real record."""
 
+import errno
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,27 @@ def test_state_to_go_on_from_lies_in_the_folder_and_goes_when_its_time_is_over(
         generation(opened, [0.9, 0.8])
         assert opened.no_job() is NoJob.DONE
         assert states(opened) == []
+
+
+def test_states_that_the_disk_does_not_let_go_of_end_no_search(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without `discard`, in `forget` and in what a failed trial leaves."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name in (CHECKPOINT, INHERITED):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with searching(SPACE, **settings(2)) as opened:
+        generation(opened, [0.9, None])
+        generation(opened, [0.9, 0.8])
+        generation(opened, [0.9, 0.8])
+        assert opened.no_job() is NoJob.DONE
+        assert opened.outcomes == ["complete", "failed", *["complete"] * 4]
+        assert "00001/checkpoint.pt" in states(opened)
 
 
 def states(opened: Opened) -> list[str]:

@@ -16,6 +16,7 @@ from runner.study.sampling import Proposal
 from runner.trial import CHECKPOINT, INHERITED, MODEL, SCRATCH, Ending, Outcome, Segment
 
 Begin = Callable[..., Path]
+STATE_FOLDERS = ("checkpoint", "checkpoint.next", "checkpoint.77.new")
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def begin(record: StudyRecord) -> Begin:
         for name in (CHECKPOINT, INHERITED, WEIGHTS, EVALUATION, "log.txt", "checkpoint.pt.tmp"):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(name)
-        for name in ("checkpoint", "checkpoint.next", MODEL, f"{MODEL}.new", SCRATCH):
+        for name in (*STATE_FOLDERS, MODEL, f"{MODEL}.new", SCRATCH):
             (folder / name).mkdir()
             (folder / name / "file").write_text(name)
         if outcome is not None:
@@ -49,7 +50,7 @@ def left(folder: Path) -> set[str]:
 
 
 ALWAYS = {EVALUATION, "log.txt", SCRATCH}
-WHOLE = {CHECKPOINT, INHERITED, WEIGHTS, "checkpoint", "checkpoint.next", MODEL, f"{MODEL}.new"}
+WHOLE = {CHECKPOINT, INHERITED, WEIGHTS, *STATE_FOLDERS, MODEL, f"{MODEL}.new"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_sweep_leaves_nothing_to_go_on_from_to_a_trial_that_is_not_in_the_study(
     unknown = trial_folder(record.folder, 7)
     trial_folder(record.folder, 0).rename(unknown)
     sweep(record.folder, record)
-    assert left(unknown) == ALWAYS | {WEIGHTS, MODEL, f"{MODEL}.new", "checkpoint.next"}
+    assert left(unknown) == ALWAYS | {WEIGHTS, MODEL, f"{MODEL}.new"}
 
 
 def test_sweep_removes_half_written_files_of_the_study_but_no_fresh_wish(

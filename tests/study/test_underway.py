@@ -3,16 +3,23 @@
 Seen to fail with `has_dead` taken out of `is_left_behind`.
 """
 
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runner.study import StudyRecord
+from runner.study.parent_run import end_strays
 from runner.study.storage import is_left_behind
 from runner.study.underway import TAG_MARK, UNDER_WAY, end_marked, has_dead, living, under_way
-from runner.tracking import TAG_OUTCOME, Tracking
+from runner.tracking import TAG_OUTCOME, TAG_STUDY, Tracking
 from tests.disks import Disk
 
 HOLDER = """
@@ -73,6 +80,57 @@ def test_disk_that_takes_no_mark_does_not_stop_the_block(disk: Disk) -> None:
     with under_way(disk.path) as mark:
         assert mark.name
     assert not has_dead(disk.path)
+
+
+def test_mark_that_cannot_be_locked_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems have no locks. Fails where the file stays."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with under_way(tmp_path):
+        assert list((tmp_path / UNDER_WAY).iterdir()) == []
+
+
+@pytest.mark.parametrize("is_ending", [False, True])
+def test_end_strays_leaves_a_promotion_that_begins_or_ends_meanwhile(
+    tmp_path: Path, tracking: Tracking, monkeypatch: pytest.MonkeyPatch, is_ending: bool
+) -> None:
+    """Fails where marks are looked for at one of the two times alone."""
+    record = StudyRecord.open(tmp_path / "cats" / "1", direction="maximize")
+    client, search = tracking.client, tracking.client.search_runs
+    experiment = tracking.experiment_id("underway")
+    promotion, looks = ExitStack(), list[str]()
+
+    def run(**tags: str) -> str:
+        made = client.create_run(experiment, tags={TAG_STUDY: record.study_id, **tags})
+        return str(made.info.run_id)
+
+    def begin() -> None:
+        mark = promotion.enter_context(under_way(record.folder))
+        looks.append(run(**{TAG_MARK: mark.name}))
+
+    def search_meanwhile(*arguments: Any) -> Any:
+        if not is_ending:
+            begin()
+        found = search(*arguments)
+        if is_ending:
+            client.set_terminated(looks[0])
+            promotion.close()
+        return found
+
+    stray = run()
+    if is_ending:
+        begin()
+    monkeypatch.setattr(client, "search_runs", search_meanwhile)
+    with promotion:
+        end_strays(tracking, record)
+    statuses = [client.get_run(run_id).info.status for run_id in (stray, *looks)]
+    assert statuses == ["KILLED", "FINISHED" if is_ending else "RUNNING"]
+    client.set_terminated(looks[0])
 
 
 def test_end_marked_ends_the_runs_of_dead_processes_alone(

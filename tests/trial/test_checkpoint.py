@@ -4,9 +4,14 @@ Seen to fail with the check sums, `weights_only`, the tolerance of `keep_checkpo
 try of the weights, or the error of safetensors taken out.
 """
 
+import errno
+import io
 import os
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +24,7 @@ from runner.trial.checkpoint import (
     TrainingState,
     keep_checkpoint,
     load_checkpoint,
+    remove_checkpoint,
     save_checkpoint,
     save_weights,
 )
@@ -71,12 +77,97 @@ def test_checkpoint_cut_off_anywhere_is_none_and_said(
     assert torch.equal(loaded.model["w"], VALUES)
 
 
-@pytest.mark.parametrize("content", [b"garbage", b"\0" * 5000, b"\x80\x02]q\0.", b"PK\x03\x04abc"])
+def archive(**members: bytes) -> bytes:
+    """A zip of files, whole."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(f"checkpoint/{name}", content)
+    return made.getvalue()
+
+
+def saved(value: Any) -> bytes:
+    made = io.BytesIO()
+    torch.save(value, made)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"garbage",
+        b"\0" * 5000,
+        b"\x80\x02]q\0.",
+        b"PK\x03\x04abc",
+        archive(),
+        archive(notes=b"no checkpoint"),
+        archive(**{"data.pkl": b"\x80\x02}q\0.", "version": b"3"}),
+        saved(VALUES),
+        saved([1, 2]),
+        saved({"reports": [], "epoch": 1}),
+    ],
+)
 def test_checkpoint_that_is_none_is_none(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Fails for archives without torch's own errors among what is taken for damage."""
     (tmp_path / CHECKPOINT).write_bytes(content)
     require_unusable(tmp_path, caplog)
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [
+        (errno.EMFILE, OSError),
+        (errno.ESTALE, OSError),
+        (errno.EIO, OSError),
+        (errno.EACCES, DiskRefused),
+    ],
+)
+@pytest.mark.parametrize("where", ["open", "_EndRecData", "ZipExtFile.read"])
+def test_checkpoint_that_cannot_be_read_now_stays_for_the_next_attempt(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    number: int,
+    raised: type[Exception],
+) -> None:
+    """Fails where every error of the system is damage, or those that zipfile takes for it."""
+    save_checkpoint(tmp_path, state())
+    monkeypatch.setattr(*_refusing(where, number))
+    with pytest.raises(raised):
+        load_checkpoint(tmp_path)
+    monkeypatch.undo()
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert loaded.epoch == 2
+
+
+def _refusing(where: str, number: int) -> tuple[Any, str, Callable[..., Any]]:
+    """What to put in place of a part of zipfile, so that the system refuses there."""
+
+    def refuse(*arguments: Any, **_: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    if where == "open":
+        return zipfile.io, "open", refuse  # type: ignore[attr-defined]
+    owner, _, name = where.rpartition(".")
+    return (getattr(zipfile, owner) if owner else zipfile), name, refuse
+
+
+def test_checkpoint_for_which_memory_is_missing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails without `is_out_of_memory`."""
+    save_checkpoint(tmp_path, state())
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_checkpoint(tmp_path)
+    assert (tmp_path / CHECKPOINT).exists()
 
 
 @pytest.mark.parametrize("wrong", [b"\0" * 512, b"\xff"])
@@ -144,6 +235,35 @@ def test_kept_checkpoint_that_does_not_fit_is_said_once_and_kept_when_there_is_r
     loaded = load_checkpoint(disk.path)
     assert loaded is not None
     assert (loaded.epoch, loaded.unsaved_because) == (3, None)
+
+
+def test_kept_checkpoint_on_a_disk_that_lets_go_of_nothing_is_said_and_trained_on(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fails without `writing` in `drop_unfinished`."""
+    (disk.path / f"{CHECKPOINT}.1.tmp").write_text("a dead worker's")
+    disk.remount("ro")
+    trained = state()
+    keep_checkpoint(disk.path, trained)
+    assert trained.unsaved_because is not None
+    assert "its file system is read-only" in trained.unsaved_because
+
+
+def test_checkpoint_that_the_disk_does_not_let_go_of_stays_and_is_said(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The trial's result is worth more; fails where `discard` raises, or warns of no file."""
+    save_checkpoint(disk.path, state())
+    disk.remount("ro")
+    remove_checkpoint(disk.path)
+    assert f"{disk.path / CHECKPOINT} cannot be removed: " in caplog.text
+    disk.remount("rw")
+    remove_checkpoint(disk.path)
+    assert list(disk.path.iterdir()) == []
+    disk.remount("ro")
+    caplog.clear()
+    remove_checkpoint(disk.path)
+    assert caplog.text == ""
 
 
 def test_weights_that_do_not_fit_leave_the_old_ones_and_no_half_of_them(disk: Disk) -> None:

@@ -271,10 +271,15 @@ def test_boundary_tells_what_the_user_raised_and_not_the_wrapping():
         (DataError("photo.jpg is gone"), Reach.STUDY),
         (WeightsUnavailable("no network"), Reach.STUDY),
         (OSError(errno.ENOSPC, "No space left on device"), Reach.MACHINE),
+        (OSError(errno.EFBIG, "File too large"), Reach.MACHINE),
         (OSError(errno.ENOENT, "No such file"), Reach.TRIAL),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), Reach.MACHINE),
+        (ValueError("File too large for this model: 12 MB"), Reach.TRIAL),
+        (PermissionError(errno.EACCES, "Permission denied"), Reach.TRIAL),
     ],
 )
 def test_fault_says_whom_an_error_is_about(error, reach):
+    """Fails with EFBIG among the words, or the words taken out."""
     assert ending_after(error).fault.reach is reach
 
 

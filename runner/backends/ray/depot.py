@@ -14,13 +14,12 @@ from typing import Any
 import ray
 
 from runner.backends.contract import Feed, NoJob
+from runner.backends.ray.commits import PARTIAL, drop_uncommitted, take_places
 from runner.backends.ray.freight import Item, Part, Warehouse
 from runner.trial import Attempt, Decision, Ending, Job, Lease, Report
 
 # A message of Ray's between nodes: large files go in pieces.
 CHUNK_BYTES = 64 * 2**20
-# No file that an objective of one's own leaves is called so.
-PARTIAL = ".runner-partial"
 
 
 class DeadAttempt(Exception):
@@ -70,7 +69,7 @@ class Depot:
         self._newest[key.trial] = max(key.attempt + 1, self._newest.get(key.trial, 0))
         folder = self._folders.pop(key.trial, None)
         if folder is not None and self._is_below(folder):
-            _drop_partials(folder)
+            drop_uncommitted(folder)
 
     def files(self, key: Attempt) -> dict[str, int]:
         """Sizes in bytes of what a trial's folder holds, by relative name, as an attempt begins.
@@ -83,7 +82,7 @@ class Depot:
         Side effects: What an earlier attempt did not commit is removed.
         """
         folder = self._folder(key)
-        _drop_partials(folder)
+        drop_uncommitted(folder)
         found = (path for path in folder.rglob("*") if path.is_file())
         return {
             path.relative_to(folder).as_posix(): path.stat().st_size
@@ -111,20 +110,17 @@ class Depot:
             os.fsync(file.fileno())
 
     def commit(self, key: Attempt, written: list[str], gone: list[str]) -> None:
-        """Let what was written take its place, all at once, and remove what is gone.
+        """Let what was written take its place, and remove what is gone.
 
-        A worker that dies before leaves what was there: a checkpoint of several files is of one
-        moment.
+        Whoever dies before or meanwhile, worker or driver: a checkpoint of several files is of
+        one moment.
 
         Raises:
             DeadAttempt: If the attempt is over.
         """
         moves = [(self._inside(key, path + PARTIAL), self._inside(key, path)) for path in written]
         removed = [self._inside(key, path) for path in gone]
-        for partial, target in moves:
-            partial.replace(target)
-        for target in removed:
-            target.unlink(missing_ok=True)
+        take_places(self._folder(key), moves, removed)
 
     @ray.method(concurrency_group="freight")  # type: ignore[untyped-decorator]
     def content(self, number: int) -> str:
@@ -173,11 +169,6 @@ class Depot:
         if place == folder or not place.is_relative_to(folder):
             raise PermissionError(f"{path} is not in the folder of trial {key.trial}")
         return place
-
-
-def _drop_partials(folder: Path) -> None:
-    for path in folder.rglob(f"*{PARTIAL}"):
-        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

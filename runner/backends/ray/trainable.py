@@ -22,12 +22,12 @@ from typing import Any
 from ray.tune import Trainable
 
 from runner.backends.life import Silence, Vitals
-from runner.backends.logs import open_log, print_to, redirect
+from runner.backends.logs import print_to_log, redirect
 from runner.backends.ray.bridge import Answers, Message
 from runner.backends.ray.depot import Address, Delivery
 from runner.backends.ray.freight import places_here
 from runner.backends.ray.luggage import Luggage, Sending
-from runner.errors import RunnerError
+from runner.errors import DiskRefused, RunnerError
 from runner.experiment import HOME_VARIABLE, Store
 from runner.heartbeat import pulse
 from runner.trial import (
@@ -196,9 +196,9 @@ class JobTrainable(Trainable):  # type: ignore[misc]
                 luggage = Luggage(self._address, job)
                 job, channel = luggage.job, Sending(channel, luggage)
             try:
-                print_to(open_log(job))
-            except OSError as refused:
-                fail_job(job, refused, channel)
+                print_to_log(job)
+            except DiskRefused as refusal:
+                fail_job(job, refusal, channel)
                 return
             root.addHandler(handler)
             root.setLevel(logging.INFO)

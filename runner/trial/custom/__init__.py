@@ -9,8 +9,10 @@ from runner.trial.custom.folders import (
     ARTIFACTS,
     MODEL,
     SCRATCH,
-    clear_ended,
+    WHOLE_FOLDERS,
+    replace_folder,
     saved_model,
+    settle_folder,
 )
 from runner.trial.custom.function import CustomFunction
 from runner.trial.custom.own_trial import CustomTrial, StopTrial
@@ -21,14 +23,16 @@ __all__ = [
     "ARTIFACTS",
     "MODEL",
     "SCRATCH",
+    "WHOLE_FOLDERS",
     "CustomCommand",
     "CustomFunction",
     "CustomTrial",
     "Measured",
     "SavedTrial",
     "StopTrial",
-    "clear_ended",
     "load_function",
     "measure",
+    "replace_folder",
     "saved_model",
+    "settle_folder",
 ]

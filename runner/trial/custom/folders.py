@@ -8,7 +8,7 @@
     artifacts/                 what goes to the trial's MLflow run when it has ended
 
 A folder takes another's place by two renames. A kill between the two leaves the older one under
-the name *.old, where `settle` finds it.
+the name *.old, where `settle_folder` finds it.
 """
 
 import json
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 SCRATCH = "scratch"
 ARTIFACTS = "artifacts"
 MODEL = "model"
+_CHECKPOINT = "checkpoint"
+# Those of which all files are of one moment.
+WHOLE_FOLDERS = (_CHECKPOINT, MODEL)
 _HISTORY = "history.json"
 _FILES = "files"
 
@@ -60,7 +63,7 @@ class TrialFolders:
 
     @property
     def _checkpoint(self) -> Path:
-        return self.root / "checkpoint"
+        return self.root / _CHECKPOINT
 
     def begin(self) -> None:
         """Make the folders ready for an attempt.
@@ -69,8 +72,8 @@ class TrialFolders:
         and for MLflow is removed.
         """
         self.scratch.mkdir(parents=True, exist_ok=True)
-        settle(self._checkpoint)
-        settle(self.root / MODEL)
+        settle_folder(self._checkpoint)
+        settle_folder(self.root / MODEL)
         self._drop_damaged()
         self.drop_next()
         if self.checkpoint() is None:
@@ -149,7 +152,7 @@ class TrialFolders:
     def commit_next(self, history: Mapping[str, Any]) -> None:
         """What has been written for the next checkpoint becomes the checkpoint."""
         (self._new_checkpoint / _HISTORY).write_text(json.dumps(history), "utf-8")
-        replace(self._new_checkpoint, self._checkpoint)
+        replace_folder(self._new_checkpoint, self._checkpoint)
 
     def drop_next(self) -> None:
         """Forget what has been written for the next checkpoint, by a dead attempt too."""
@@ -184,7 +187,7 @@ class TrialFolders:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         copy(source, new / source.name)
-        replace(new, self.root / MODEL)
+        replace_folder(new, self.root / MODEL)
         return self.root / MODEL / source.name
 
     def find(self, path: str | Path, *, working: Path) -> Path:
@@ -201,25 +204,13 @@ class TrialFolders:
         raise TrialFailed(f"no such file or folder: {str(path)!r}{looked}")
 
 
-def clear_ended(folder: Path, outcome: Outcome) -> None:
-    """Remove what nobody needs any more of a trial that has ended for good.
-
-    Args:
-        folder: The trial's.
-        outcome: How it ended.
-    """
-    settle(folder / MODEL)
-    remove(folder / f"{MODEL}.new")
-    TrialFolders(folder).end(outcome)
-
-
 def saved_model(folder: Path) -> Path | None:
     """What a trial saved to be promoted, a file or a folder; None if nothing.
 
     Args:
         folder: The trial's.
     """
-    settle(folder / MODEL)
+    settle_folder(folder / MODEL)
     kept = folder / MODEL
     return next(iter(sorted(kept.iterdir())), None) if kept.is_dir() else None
 
@@ -240,7 +231,7 @@ def copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def replace(new: Path, target: Path) -> None:
+def replace_folder(new: Path, target: Path) -> None:
     """Put a folder in another's place; a kill at any time leaves one of the two whole."""
     shutil.rmtree(_old(target), ignore_errors=True)
     if target.exists():
@@ -250,13 +241,13 @@ def replace(new: Path, target: Path) -> None:
 
 
 def remove(target: Path) -> None:
-    """Remove a folder, and what a `replace` of it has left."""
+    """Remove a folder, and what a `replace_folder` of it has left."""
     for folder in (target, _old(target)):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def settle(target: Path) -> None:
-    """Finish what a kill in the middle of `replace` left: the older folder comes back."""
+def settle_folder(target: Path) -> None:
+    """Finish what a kill in the middle of `replace_folder` left: the older folder comes back."""
     if not target.exists() and _old(target).exists():
         _old(target).rename(target)
     shutil.rmtree(_old(target), ignore_errors=True)

@@ -7,7 +7,13 @@ import pytest
 
 from runner.errors import TrialFailed
 from runner.trial import Outcome
-from runner.trial.custom.folders import TrialFolders, replace, saved_model, settle, size_text
+from runner.trial.custom.folders import (
+    TrialFolders,
+    replace_folder,
+    saved_model,
+    settle_folder,
+    size_text,
+)
 
 
 @pytest.fixture
@@ -202,9 +208,9 @@ def test_find_keeps_the_name_of_a_link(folders: TrialFolders, tmp_path: Path) ->
 
 
 def test_replace_and_settle_work_with_nothing_there(tmp_path: Path) -> None:
-    settle(tmp_path / "target")
+    settle_folder(tmp_path / "target")
     (tmp_path / "new").mkdir()
-    replace(tmp_path / "new", tmp_path / "target")
+    replace_folder(tmp_path / "new", tmp_path / "target")
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
