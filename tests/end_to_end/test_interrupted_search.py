@@ -75,6 +75,21 @@ def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
     assert [state for _, state, *_ in outcomes(terminal)] == ["complete"] * 4
 
 
+def test_ctrl_c_in_a_long_trial_ends_within_seconds_and_keeps_its_state(terminal):
+    for_hours = ("--set", "train.epochs=100000", "--set", "train.checkpoint=every")
+    search = terminal.start("search", "tiny.yaml", "--plain", *for_hours)
+    read_until(search, lambda line: "trial 0" in line and "epoch 2" in line)
+
+    search.send_signal(signal.SIGINT)
+    began_s = time.monotonic()
+    rest, _ = search.communicate(timeout=100)
+
+    assert time.monotonic() - began_s < 20.0, rest
+    assert search.returncode == 130, rest
+    assert [state for _, state, *_ in outcomes(terminal)] == ["waiting (paused)"]
+    assert not workers_of(terminal.folder)
+
+
 STUBBORN = """
 import pathlib, time
 

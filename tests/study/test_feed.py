@@ -182,6 +182,7 @@ def test_stop_of_the_study_while_the_driver_gets_ready_is_obeyed(searching: Sear
 
 
 def test_failures_in_a_row_stop_the_search_and_say_which_and_where(searching: Searching) -> None:
+    """Fails where any number in a row goes on."""
     space = Space({"act": FixedParameter("raise")})
     with searching(space, trials=9, max_failures=3) as opened:
         opened.simulate()
@@ -382,6 +383,7 @@ def test_trial_paused_often_and_lost_once_is_not_given_up(searching: Searching) 
 
 
 def test_what_a_dead_attempt_still_says_is_refused(searching: Searching) -> None:
+    """Fails where the trial's number alone counts, not its attempt."""
     with searching(trials=1) as opened:
         dead = opened.next().key
         opened.end(dead, Outcome.LOST)
@@ -400,6 +402,7 @@ def test_what_a_dead_attempt_still_says_is_refused(searching: Searching) -> None
 def test_complete_without_a_finite_value_is_failed_or_diverged(
     searching: Searching, value: float | None
 ) -> None:
+    """Fails where a value that is none counts (`judged`)."""
     outcome = Outcome.FAILED if value is None else Outcome.DIVERGED
     with searching(trials=2) as opened:
         opened.end(opened.next().key, Outcome.COMPLETE, value)
