@@ -120,6 +120,7 @@ def test_worker_killed_again_and_again_in_the_second_pass_stops_the_search(
 def test_worker_killed_in_a_trial_loses_it_and_a_new_worker_runs_it_and_the_next(
     start: Start, folder: Path
 ) -> None:
+    """Fails where no new worker is started."""
     feed = Trials(folder, [{"epochs": 3, "act": "kill", "at": 2, "attempts": 1}], [{"epochs": 1}])
     start().run(feed)
     assert feed.outcomes == {
@@ -135,6 +136,7 @@ def test_worker_killed_in_a_trial_loses_it_and_a_new_worker_runs_it_and_the_next
 
 
 def test_worker_killed_in_a_trial_leaves_the_other_slot_alone(start: Start, folder: Path) -> None:
+    """Fails where no new worker is started."""
     feed = Trials(
         folder,
         [{"epochs": 2, "epoch_s": 0.6}],

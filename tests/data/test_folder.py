@@ -97,7 +97,7 @@ def test_folder_with_what_is_no_file_does_not_wait_for_it(make_folder):
 
 
 def test_folder_with_two_spellings_of_one_class_is_refused(make_folder):
-    """Fails without `_refuse_one_name`."""
+    """Fails without `_refuse_one_name`. Fails where accents are left apart."""
     root = make_folder({"k\u00e4tzchen": 1, "ka\u0308tzchen": 1, "dog": 1})
 
     with pytest.raises(DataError) as caught:
@@ -280,6 +280,7 @@ def test_folder_with_what_archives_leave_ignores_it(make_folder):
 
 
 def test_file_names_are_the_same_text_on_every_system(make_folder):
+    """Fails where bytes that are not UTF-8 are kept. Fails where accents are left apart."""
     root = make_folder({"cat": 1, "dog": 1})
     content = (root / "cat" / "000.png").read_bytes()
     (root / "cat" / "a\u0308.png").write_bytes(content)  # as macOS writes it

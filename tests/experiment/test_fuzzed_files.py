@@ -74,9 +74,11 @@ def test_forms_are_right_before_anything_is_changed(check: Check, name: str) -> 
     ],
 )
 def test_what_pyyaml_itself_would_run_is_seen_by_the_watch(text: str, check: Check) -> None:
+    """Fails where the composer looks at no tag."""
     sys.modules.pop("tabnanny", None)
     with pytest.raises(AssertionError, match="ran, imported or wrote"), nothing_runs():
         yaml.unsafe_load(text)
+    sys.modules.pop("tabnanny", None)
     assert check(f"name: {text}\n")
     # As such, and not for the plain value that would be left of it.
     with pytest.raises(ExperimentError, match=r"tags \(!name\) are not allowed"):

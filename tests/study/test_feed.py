@@ -323,6 +323,7 @@ def test_checkpoint_stays_while_a_trial_may_run_again_and_goes_when_it_has_faile
 
 
 def test_listener_is_told_where_the_log_lies(searching: Searching) -> None:
+    """Fails where the trial is handed on as the study has it."""
     heard: list[TrialRecord] = []
 
     class Hears(Silent):
@@ -432,6 +433,7 @@ def test_time_used_up_pauses_what_runs_and_more_time_continues_it(searching: Sea
 def test_trial_longer_than_its_limit_is_timed_out_and_the_next_one_runs(
     searching: Searching,
 ) -> None:
+    """Fails where nothing is wanted of a trial that is overdue."""
     space = Space({"epochs": FixedParameter(1), "epoch_s": FloatParameter(0.0, 9.0)})
     first = ({"epoch_s": 9.0}, {"epoch_s": 0.0})
     with searching(space, trials=2, first=first, trial_time_s=0.3) as opened:
