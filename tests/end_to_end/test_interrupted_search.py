@@ -9,6 +9,7 @@ import pytest
 from runner.experiment import Store
 from runner.study import StudyRecord, read_study
 from runner.tracking import RunStatus, connect, read_trials
+from runner.trial.job import CHECKPOINT
 from tests.end_to_end.conftest import Terminal, read_until, wait_until, workers_of
 
 pytestmark = pytest.mark.slow
@@ -78,11 +79,14 @@ def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
 def test_ctrl_c_in_a_long_trial_ends_within_seconds_and_keeps_its_state(terminal):
     for_hours = ("--set", "train.epochs=100000", "--set", "train.checkpoint=every")
     search = terminal.start("search", "tiny.yaml", "--plain", *for_hours)
-    read_until(search, lambda line: "trial 0" in line and "epoch 2" in line)
-
-    search.send_signal(signal.SIGINT)
-    began_s = time.monotonic()
-    rest, _ = search.communicate(timeout=100)
+    try:
+        read_until(search, lambda line: "trial 0 begins" in line)
+        wait_until(lambda: any(terminal.folder.rglob(CHECKPOINT)), within_s=60.0)
+        search.send_signal(signal.SIGINT)
+        began_s = time.monotonic()
+        rest, _ = search.communicate(timeout=60)
+    finally:
+        search.kill()
 
     assert time.monotonic() - began_s < 20.0, rest
     assert search.returncode == 130, rest

@@ -42,6 +42,7 @@ def test_ui_server_listens_on_the_loopback_alone_unless_told_otherwise(
 @pytest.mark.slow
 @pytest.mark.server
 def test_ui_command_listens_on_the_loopback_alone(tmp_path: Path) -> None:
+    """Fails with another default of `--host`."""
     command = subprocess.Popen(
         [sys.executable, "-m", "runner", "ui", "--port", "0"],
         cwd=tmp_path,
