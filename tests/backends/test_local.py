@@ -299,6 +299,7 @@ def test_worker_that_ends_a_trial_in_between_has_not_died_in_a_row(
 def test_cancelled_trial_that_does_not_leave_is_killed_after_the_grace(
     start: Start, folder: Path
 ) -> None:
+    """Fails, and has no end, where the grace has none (`_cancel`)."""
     feed = Trials(folder, [{"act": "hang"}], [{"epochs": 1}], cancel={0: Decision.TIME_OUT})
     backend = start(grace_s=0.3)
     began = time.monotonic()
