@@ -60,6 +60,7 @@ def test_killed_search_goes_on_to_the_same_trials_as_an_uninterrupted_one(tmp_pa
 
 
 def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
+    """Fails where the command ends as if it were done."""
     search = terminal.start("search", "tiny.yaml", "--plain")
     read_until(search, lambda line: "trial 1 begins" in line)
 
@@ -77,6 +78,7 @@ def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
 
 
 def test_ctrl_c_in_a_long_trial_ends_within_seconds_and_keeps_its_state(terminal):
+    """Fails where the feed is not told to stop."""
     for_hours = ("--set", "train.epochs=100000", "--set", "train.checkpoint=every")
     search = terminal.start("search", "tiny.yaml", "--plain", *for_hours)
     try:

@@ -80,7 +80,9 @@ def test_other_seed_gives_other_weights(benches, spec, lease, tmp_path):
 def test_resuming_after_any_epoch_equals_an_uninterrupted_trial(
     benches, spec, lease, tmp_path, monkeypatch, optimizer
 ):
-    """Fails where the checkpoint is not loaded."""
+    """Fails where the checkpoint is not loaded.
+    Fails where it begins again at epoch 0, which gives the same figures.
+    """
     # Every trial checkpoints here, however short.
     monkeypatch.setattr("runner.trial.training.CHECKPOINT_FROM_S", 0.0)
     bench = benches(epochs=3, optimizer=optimizer, ema=0.9, mixup=0.2, dropout=0.1)
