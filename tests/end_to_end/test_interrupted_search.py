@@ -60,7 +60,9 @@ def test_killed_search_goes_on_to_the_same_trials_as_an_uninterrupted_one(tmp_pa
 
 
 def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
-    """Fails where the command ends as if it were done."""
+    """Fails where the command ends as if it were done.
+    Fails where the feed is not told to stop.
+    """
     search = terminal.start("search", "tiny.yaml", "--plain")
     read_until(search, lambda line: "trial 1 begins" in line)
 

@@ -234,6 +234,7 @@ def test_stop_and_enqueue_reach_a_driver_on_another_machine(
 def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_it(
     machine: Machine, postgres: PostgresServer
 ) -> None:
+    """Fails where whatever MLflow answers is a refusal."""
     # The study in files: what goes away is MLflow's alone.
     here = replace(machine, storage="")
     write(here, "outage")

@@ -84,6 +84,7 @@ def test_gateway_that_fails_for_a_while_gets_every_record_once(
 def test_answers_that_are_lost_now_and_then_leave_nothing_twice(
     gateway: Gateway, study: StudyRun, mlflow_server: str, tmp_path: Path
 ) -> None:
+    """Fails where a second try is like the first."""
     for number in range(6):
         gateway.mode = Mode.LOST
         train(study, range(number, number + 1))

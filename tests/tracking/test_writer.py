@@ -52,6 +52,7 @@ def test_put_slow_delivery_does_not_wait() -> None:
 
 
 def test_writer_passing_trouble_retries_the_same_record_and_says_it_is_a_retry() -> None:
+    """Fails where a second try is like the first."""
     attempts: list[tuple[int | None, bool]] = []
 
     def deliver(record: Record, is_retry: bool) -> None:
