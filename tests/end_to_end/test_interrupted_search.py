@@ -122,6 +122,7 @@ search:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_twice_ends_at_once_and_the_same_command_goes_on(terminal, number):
+    """Fails where the second is like the first."""
     (terminal.folder / "stubborn.py").write_text(STUBBORN)
     (terminal.folder / "stubborn.yaml").write_text(OWN)
     (terminal.folder / "stubborn").touch()
