@@ -47,6 +47,7 @@ def test_pieces_take_their_place_together(depot, tmp_path):
 
 
 def test_attempt_writes_nothing_once_a_newer_one_has_begun(depot, tmp_path):
+    """Fails where an older attempt is not refused."""
     begin(depot, FIRST)
     send(depot, FIRST, b"first")
     begin(depot, SECOND)
@@ -76,6 +77,7 @@ def test_attempt_waits_for_the_drivers_word(depot):
 
 
 def test_attempt_writes_nothing_after_its_end_and_its_pieces_go(depot, tmp_path):
+    """Fails where an older attempt is not refused."""
     begin(depot, FIRST)
     depot.files(FIRST)
     send(depot, FIRST, b"half", commit=False)

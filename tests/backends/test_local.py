@@ -124,6 +124,7 @@ def test_worker_killed_again_and_again_in_the_second_pass_stops_the_search(
 def test_worker_killed_in_a_trial_loses_it_and_a_new_worker_runs_it_and_the_next(
     start: Start, folder: Path
 ) -> None:
+    """Fails where no new worker is started."""
     feed = Trials(folder, [{"epochs": 3, "act": "kill", "at": 2, "attempts": 1}], [{"epochs": 1}])
     start().run(feed)
     assert feed.outcomes == {
@@ -139,6 +140,7 @@ def test_worker_killed_in_a_trial_loses_it_and_a_new_worker_runs_it_and_the_next
 
 
 def test_worker_killed_in_a_trial_leaves_the_other_slot_alone(start: Start, folder: Path) -> None:
+    """Fails where no new worker is started."""
     feed = Trials(
         folder,
         [{"epochs": 2, "epoch_s": 0.6}],
@@ -287,6 +289,7 @@ def test_worker_that_ends_a_trial_in_between_has_not_died_in_a_row(
 def test_cancelled_trial_that_does_not_leave_is_killed_after_the_grace(
     start: Start, folder: Path
 ) -> None:
+    """Fails, and has no end, where the grace has none (`_cancel`)."""
     feed = Trials(folder, [{"act": "hang"}], [{"epochs": 1}], cancel={0: Decision.TIME_OUT})
     backend = start(grace_s=0.3)
     began = time.monotonic()

@@ -183,6 +183,7 @@ def test_study_that_was_forgotten_is_not_there_and_leaves_its_number(
 def test_study_held_by_another_process_is_refused_and_free_after_its_kill(
     store: Store, name: str
 ) -> None:
+    """Fails without `flock`. Fails where PostgreSQL's lock is not looked at."""
     place = begun(store, name)
     with held_by_another_process(store, name) as holder:
         assert place.standing().is_locked

@@ -178,6 +178,7 @@ def test_read_trials_sees_only_its_study_in_the_named_or_any_experiment(
 def test_open_trial_again_continues_its_run_and_doubles_no_step(
     tracking: Tracking, study_id: str
 ) -> None:
+    """Fails where a run that is known is opened anew (`Delivery._open`)."""
     first = open_study(tracking, study_id)
     open_trial(first, 0, epochs=4)
     for epoch in range(2):
@@ -212,6 +213,7 @@ def test_open_trial_again_continues_its_run_and_doubles_no_step(
 def test_open_trial_again_in_the_same_session_doubles_no_step(
     tracking: Tracking, study_id: str
 ) -> None:
+    """Fails where a run that is known is opened anew (`Delivery._open`)."""
     study = open_study(tracking, study_id)
     for _ in range(2):  # the worker died, the trial is run again
         open_trial(study, 0, epochs=2)

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from runner.data.budget import Allowance, NoRoom, is_used, make_prepared_room
+from runner.data.budget import Allowance, NoRoom, fit, is_used, make_prepared_room
+from runner.data.cache import cache_entries
 
 SIZE = 1000
 GIB = 2**30
@@ -58,12 +59,14 @@ def names(cache: Path) -> list[str]:
     ],
 )
 def test_room_is_made_by_removing_what_was_used_longest_ago(cache, new_bytes, left):
+    """Fails where `fit` removes nothing. Fails where it does not stop once there is room."""
     room(cache, new_bytes, 3 * SIZE)
 
     assert names(cache) == left
 
 
 def test_lower_limit_is_kept_without_anything_new(cache):
+    """Fails where `fit` removes nothing."""
     room(cache, 0, SIZE)
 
     assert names(cache) == ["new"]
@@ -82,7 +85,16 @@ def test_set_that_is_used_stays_and_counts(cache, hold):
     assert names(cache) == ["old"]
 
 
+def test_set_that_is_taken_in_this_very_moment_leaves_no_room(cache):
+    """As when a process maps it after the look. Fails where `fit` does not count at its end."""
+    idle = cache_entries(cache, kind="tokens")
+    with pytest.raises(NoRoom) as refused:
+        fit(idle, lambda entry: False, room_bytes=SIZE, new_bytes=SIZE)
+    assert (refused.value.needed_bytes, refused.value.limit_bytes) == (SIZE, 0)
+
+
 def test_what_cannot_fit_removes_nothing(cache):
+    """Fails where the room is not looked at before anything is removed (`fit`)."""
     with pytest.raises(NoRoom):
         room(cache, 4 * SIZE, 3 * SIZE)
 

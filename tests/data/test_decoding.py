@@ -75,6 +75,7 @@ def test_transparent_colour_of_an_rgb_png_is_laid_over_white():
 
 
 def test_cmyk_becomes_rgb():
+    """Fails where other modes than RGB are left as they are."""
     image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))  # red ink
 
     red, green, blue = pixel(decode(encoded(image, "JPEG", quality=95)), 4, 4)
@@ -84,12 +85,14 @@ def test_cmyk_becomes_rgb():
 
 
 def test_grey_and_one_bit_become_rgb():
+    """Fails where other modes than RGB are left as they are."""
     assert pixel(decode(encoded(Image.new("L", (4, 4), 77), "PNG")), 0, 0) == (77, 77, 77)
     assert pixel(decode(encoded(Image.new("1", (4, 4), 1), "PNG")), 0, 0) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_16_bits_are_scaled_to_8(form):
+    """Fails where Pillow makes RGB of it (`_to_8_bits`)."""
     values = np.array([[0, 257 * 100], [257 * 200, 65535]], dtype=np.uint16)
 
     decoded = decode(encoded(Image.fromarray(values), form))
@@ -105,6 +108,7 @@ def test_floats_in_0_to_1_are_scaled_to_8_bits():
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
 def test_animation_gives_its_first_frame(form):
+    """Fails where the last frame is sought."""
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
 
     decoded = decode(encoded(frames[0], form, save_all=True, append_images=frames[1:]))
@@ -117,6 +121,7 @@ def test_animation_gives_its_first_frame(form):
     "form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF", "PPM", "TGA"]
 )
 def test_file_cut_short_is_unreadable(form):
+    """Fails where Pillow's errors are let through as they are."""
     random = np.random.default_rng(0)
     image = Image.fromarray(random.integers(0, 256, (60, 60, 3), dtype=np.uint8))
     whole = encoded(image, form)
@@ -126,6 +131,7 @@ def test_file_cut_short_is_unreadable(form):
 
 
 def test_jpeg_cut_short_is_noticed_at_reduced_size_too():
+    """Fails where Pillow's errors are let through as they are."""
     random = np.random.default_rng(0)
     image = Image.fromarray(random.integers(0, 256, (600, 600, 3), dtype=np.uint8))
     whole = encoded(image, "JPEG")
@@ -135,6 +141,7 @@ def test_jpeg_cut_short_is_noticed_at_reduced_size_too():
 
 
 def test_empty_and_foreign_bytes_are_unreadable_with_the_reason():
+    """Fails where no bytes at all are not looked for."""
     with pytest.raises(Unreadable, match="the file is empty"):
         decode(b"")
     with pytest.raises(Unreadable, match="not an image that Pillow knows"):
@@ -156,6 +163,7 @@ def decoded_pixels(monkeypatch) -> list[int]:
 
 
 def test_decompression_bomb_is_unreadable_before_it_is_decoded(monkeypatch, decoded_pixels):
+    """Fails without `_refuse_bomb`."""
     bomb = encoded(Image.new("1", (400, 400)), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
 
@@ -170,6 +178,7 @@ def test_decompression_bomb_is_unreadable_before_it_is_decoded(monkeypatch, deco
 
 
 def test_bomb_of_more_than_twice_pillows_limit_is_unreadable_too(monkeypatch, decoded_pixels):
+    """Fails where Pillow's own error for a bomb is like any other."""
     bomb = encoded(Image.new("1", (500, 500)), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
 
@@ -184,7 +193,10 @@ def test_bomb_of_more_than_twice_pillows_limit_is_unreadable_too(monkeypatch, de
 
 
 def test_real_bomb_of_a_few_kilobytes_takes_no_memory():
-    """A PNG of a hundred thousand pixels a side, all of them black."""
+    """A PNG of a hundred thousand pixels a side, all of them black.
+
+    Fails where Pillow's own error for a bomb is like any other.
+    """
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 1, 0, 0, 0, 0)
     bomb = png(header, b"\0" * 10**6)
     Image.init()
@@ -255,6 +267,7 @@ DEEP = np.array([[0, 257 * 100], [257 * 200, 65535]], dtype=np.uint16)
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_16_bits_of_either_byte_order_are_scaled_to_8(order):
+    """Fails where Pillow makes RGB of it (`_to_8_bits`)."""
     decoded = decode(tiff(DEEP, order))
 
     assert np.asarray(decoded)[:, :, 0].tolist() == [[0, 100], [200, 255]]
@@ -317,6 +330,7 @@ def test_deep_image_is_scaled_in_little_memory():
 
 
 def test_tiff_of_several_pages_gives_the_first():
+    """Fails where the last page is sought."""
     pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
 
     decoded = decode(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
@@ -356,7 +370,10 @@ def test_formats_are_those_of_the_endings_that_folders_take():
 
 @pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "SGI", "DDS", "SPIDER", "MSP", "PDF"])
 def test_other_formats_are_not_read_whatever_their_name(form, monkeypatch):
-    """Each of them Pillow itself would open, or start a program for."""
+    """Each of them Pillow itself would open, or start a program for.
+
+    Fails where Pillow may choose the format (`formats`), but for PDF, which it only writes.
+    """
     started: list[object] = []
     monkeypatch.setattr(EpsImagePlugin, "has_ghostscript", lambda: started.append("asked") or True)
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append("started"))

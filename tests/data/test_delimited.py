@@ -14,6 +14,7 @@ def rows(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_separator_is_that_of_the_first_line(separator):
+    """Fails where the likely one is taken whatever the line has."""
     text = f"text{separator}label\na b{separator}1\n"
 
     assert rows(text) == [["text", "label"], ["a b", "1"]]

@@ -38,6 +38,7 @@ def test_folder_with_hidden_and_other_files_ignores_them(make_folder):
 
 
 def test_folder_with_other_files_says_how_many_of_which_endings(make_folder):
+    """Fails without `_left_out`."""
     root = make_folder({"cat": 1, "dog": 1})
     for name in ("a.txt", "b.TXT", "clip.webm", "README", "what.a very long end of a name"):
         (root / "cat" / name).write_bytes(b"x")
@@ -59,6 +60,7 @@ def test_folder_with_images_beside_the_classes_names_them(make_folder):
 
 
 def test_folder_with_a_class_of_other_files_only_says_which(make_folder):
+    """Fails where `_class_folders` takes empty ones."""
     root = make_folder({"cat": 1, "dog": 1})
     (root / "emu").mkdir()
     for name in ("a.mp4", "b.mp4", "c.raw"):
@@ -95,6 +97,7 @@ def test_folder_with_what_is_no_file_does_not_wait_for_it(make_folder):
 
 
 def test_folder_with_two_spellings_of_one_class_is_refused(make_folder):
+    """Fails without `_refuse_one_name`. Fails where accents are left apart."""
     root = make_folder({"k\u00e4tzchen": 1, "ka\u0308tzchen": 1, "dog": 1})
 
     with pytest.raises(DataError) as caught:
@@ -113,6 +116,7 @@ def test_class_names_in_any_script_are_classes(make_folder):
 
 
 def test_file_names_with_line_breaks_are_used_and_written_on_one_line(make_folder, caplog):
+    """Fails where `one_line` gives the text as it is."""
     root = make_folder({"cat": 9, "dog": 9})
     (root / "cat" / "000.png").rename(root / "cat" / "two\nlines\x1b[31m.png")
     (root / "dog" / "broken\n.png").write_bytes(b"")
@@ -180,11 +184,13 @@ def test_folder_with_val_and_valid_is_refused(make_folder):
 
 
 def test_folder_with_one_class_is_refused(make_folder):
+    """Fails where one class is enough (`refuse_one_label`)."""
     with pytest.raises(DataError, match="all 2 images are of one class, 'cat'"):
         opened(make_folder({"cat": 2}))
 
 
 def test_folder_with_an_empty_class_is_refused_by_name(make_folder):
+    """Fails where `_class_folders` takes empty ones."""
     root = make_folder({"cat": 1, "dog": 1, "emu": 0})
 
     with pytest.raises(DataError, match="1 class without an image file: emu"):
@@ -274,6 +280,7 @@ def test_folder_with_what_archives_leave_ignores_it(make_folder):
 
 
 def test_file_names_are_the_same_text_on_every_system(make_folder):
+    """Fails where bytes that are not UTF-8 are kept. Fails where accents are left apart."""
     root = make_folder({"cat": 1, "dog": 1})
     content = (root / "cat" / "000.png").read_bytes()
     (root / "cat" / "a\u0308.png").write_bytes(content)  # as macOS writes it

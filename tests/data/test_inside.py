@@ -18,12 +18,14 @@ PARTS = st.sampled_from(["a", "..", ".", "", "/", "\\", "C:", "~", "\0", "x" * 2
     ["/etc/passwd", "//etc/passwd", "..", "../x", "a/../../x", "a/..", "a/../x", f"{FOLDER}/x"],
 )
 def test_name_that_leads_out_is_refused(name: str) -> None:
+    """Fails where `..` and a leading slash are let through."""
     with pytest.raises(DataError, match="leads out of its folder"):
         place_inside(FOLDER, name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "a\0b", "a/\0", "x" * 256, "é" * 128, "a\ud800"])
 def test_name_that_no_file_can_have_is_refused(name: str) -> None:
+    """Fails without `_is_possible`."""
     with pytest.raises(DataError, match="is no name that a file can have"):
         place_inside(FOLDER, name)
 
@@ -34,6 +36,7 @@ def test_other_names_are_names_and_nothing_more(name: str) -> None:
 
 
 def test_link_that_leads_out_is_refused(tmp_path: Path) -> None:
+    """Fails where links are not followed."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "out").symlink_to(tmp_path)

@@ -68,6 +68,7 @@ def test_number_is_read(cell, number):
     "cell", ["nan", "inf", "-Infinity", float("nan"), float("inf"), "3,5", "five", "1_000", True]
 )
 def test_what_is_no_finite_number_is_refused(cell):
+    """Fails where every number will do."""
     with pytest.raises(DataError) as caught:
         read(cell, LabelKind.NUMBER)
 

@@ -113,6 +113,7 @@ def test_column_that_is_missing_is_refused_with_those_that_are_there(root, colum
 
 @pytest.mark.parametrize("path", ["../secret.png", "a/../../secret.png", "/etc/secret.png"])
 def test_path_that_leaves_the_root_is_refused_with_its_line(root, path):
+    """Fails where any path will do (`_inside`)."""
     (root / "m.csv").write_text(f"path,label\na/000.png,cat\n{path},dog\n")
 
     with pytest.raises(DataSettingError) as caught:
@@ -241,6 +242,7 @@ def test_labels_of_images_that_are_wrong_are_refused(root, text, kind, message):
 
 
 def test_label_of_unreadable_images_alone_is_refused(root):
+    """Fails without `refuse_empty_classes`."""
     (root / "m.csv").write_text("path,x,y\na/000.png,1,0\na/9.png,0,1\nb/000.png,0,0\n")
     columns = Columns(labels=LabelColumns(flags=("x", "y")))
 
@@ -249,6 +251,7 @@ def test_label_of_unreadable_images_alone_is_refused(root):
 
 
 def test_paths_with_line_breaks_are_used_and_written_on_one_line(root):
+    """Fails where `one_line` gives the text as it is."""
     (root / "a" / "000.png").rename(root / "a" / "two\nlines.png")
     (root / "m.csv").write_text('path,label\n"a/two\nlines.png",cat\nb/000.png,dog\n')
 
@@ -260,6 +263,7 @@ def test_paths_with_line_breaks_are_used_and_written_on_one_line(root):
 
 
 def test_classes_with_line_breaks_are_written_on_one_line(root):
+    """Fails where `one_line` gives the text as it is."""
     (root / "m.csv").write_text('path,label\na/000.png,"big\ncat"\nb/000.png,dog\n')
 
     assert opened(root / "m.csv").classes == (r"big\ncat", "dog")

@@ -29,5 +29,6 @@ def test_one_line_escapes_what_breaks_lines_and_nothing_else(text: str, shown: s
 
 
 def test_plain_name_is_the_same_text_on_every_system() -> None:
+    """Fails where bytes that are not UTF-8 are kept. Fails where accents are left apart."""
     assert plain_name("a\u0308") == plain_name("\u00e4") == "\u00e4"
     assert plain_name(os.fsdecode(b"caf\xe9\n")) == "caf\\xe9\\n"

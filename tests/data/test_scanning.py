@@ -115,6 +115,7 @@ def test_another_limit_of_pixels_looks_at_every_file_again(settled, tmp_path, lo
 
 
 def test_file_longer_than_any_picture_within_the_limit_is_not_read(settled, monkeypatch):
+    """Fails where a file's length is not looked at."""
     huge = settled / "cat" / "movie.png"
     with huge.open("wb") as file:
         file.truncate(10**9)  # a hole: it takes no disk

@@ -251,6 +251,7 @@ def test_image_that_is_in_train_and_test_is_left_out_of_train_and_noted():
     ],
 )
 def test_given_parts_that_do_not_fit_are_refused_by_name(counts, message):
+    """Fails where a class that train lacks is let through."""
     with pytest.raises(DataError, match=message):
         make_split(source(with_parts(counts)), **SHARES, seed=0)
 

@@ -250,6 +250,7 @@ def test_sentence_without_words_counts_as_empty(csv):
 
 
 def test_class_of_empty_texts_alone_is_refused(csv):
+    """Fails without `refuse_empty_classes`."""
     with pytest.raises(DataError, match=r"no readable text in 1 class: z. Add texts, or take the"):
         opened(csv("text,label\na,x\nb,y\n ,z\n"), max_empty=0.5)
 

@@ -33,6 +33,7 @@ def test_csv_rows_keep_their_lines_and_the_white_space_of_cells(tmp_path):
     [("t.csv", "text,label\nä,1\n"), ("t.jsonl", '{"text": "ä", "label": "1"}\n')],
 )
 def test_byte_order_mark_is_no_part_of_the_first_name(tmp_path, encoding, name, text):
+    """Fails where the mark of UTF-8 is kept."""
     (tmp_path / name).write_text(text, encoding=encoding)
 
     table = read_table(tmp_path / name)
@@ -188,7 +189,10 @@ def test_json_with_a_number_of_too_many_digits_is_refused_with_its_line(tmp_path
 
 
 def test_parquet_that_unpacks_to_more_than_the_free_memory_is_refused(tmp_path, monkeypatch):
-    """Two million equal values take a few hundred bytes on the disk."""
+    """Two million equal values take a few hundred bytes on the disk.
+
+    Fails without `_refuse_too_large`.
+    """
     rows = pa.table({"text": pa.array(["a"] * 2_000_000).dictionary_encode()})
     parquet.write_table(rows, tmp_path / "t.parquet")
     assert (tmp_path / "t.parquet").stat().st_size < 10_000

@@ -30,14 +30,20 @@ search:
 
 @dataclass(frozen=True)
 class Terminal:
-    """A working directory in which commands are typed."""
+    """A working directory in which commands are typed.
+
+    Attributes:
+        folder: The directory.
+        program: What Python is told to run.
+    """
 
     folder: Path
+    program: tuple[str, ...] = ("-m", "runner")
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Begin a command."""
         return subprocess.Popen(
-            [sys.executable, "-m", "runner", *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", "RUNNER_HOME": str(self.folder / "store")},
             stdout=subprocess.PIPE,

@@ -96,6 +96,7 @@ sys.exit(cli.run(sys.argv[1:]))
 
 
 def test_search_without_permission_names_the_user_and_the_folder() -> None:
+    """Fails where the system's own words are all (`_told`)."""
     if os.geteuid() != 0:
         pytest.skip("needs to be root, to become another user")
     folder = Path(tempfile.mkdtemp(dir="/tmp"))

@@ -9,6 +9,7 @@ import pytest
 from runner.experiment import Store
 from runner.study import StudyRecord, read_study
 from runner.tracking import RunStatus, connect, read_trials
+from runner.trial.job import CHECKPOINT
 from tests.end_to_end.conftest import Terminal, read_until, wait_until, workers_of
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,9 @@ def test_killed_search_goes_on_to_the_same_trials_as_an_uninterrupted_one(tmp_pa
 
 
 def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
+    """Fails where the command ends as if it were done.
+    Fails where the feed is not told to stop.
+    """
     search = terminal.start("search", "tiny.yaml", "--plain")
     read_until(search, lambda line: "trial 1 begins" in line)
 
@@ -73,6 +77,25 @@ def test_ctrl_c_ends_gracefully_and_says_how_to_go_on(terminal):
     code, output = terminal.run("search", "tiny.yaml", "--plain")
     assert code == 0, output
     assert [state for _, state, *_ in outcomes(terminal)] == ["complete"] * 4
+
+
+def test_ctrl_c_in_a_long_trial_ends_within_seconds_and_keeps_its_state(terminal):
+    """Fails where the feed is not told to stop."""
+    for_hours = ("--set", "train.epochs=100000", "--set", "train.checkpoint=every")
+    search = terminal.start("search", "tiny.yaml", "--plain", *for_hours)
+    try:
+        read_until(search, lambda line: "trial 0 begins" in line)
+        wait_until(lambda: any(terminal.folder.rglob(CHECKPOINT)), within_s=60.0)
+        search.send_signal(signal.SIGINT)
+        began_s = time.monotonic()
+        rest, _ = search.communicate(timeout=60)
+    finally:
+        search.kill()
+
+    assert time.monotonic() - began_s < 20.0, rest
+    assert search.returncode == 130, rest
+    assert next(state for _, state, *_ in outcomes(terminal)) == "waiting (paused)"
+    assert not workers_of(terminal.folder)
 
 
 STUBBORN = """
@@ -99,6 +122,7 @@ search:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_twice_ends_at_once_and_the_same_command_goes_on(terminal, number):
+    """Fails where the second is like the first."""
     (terminal.folder / "stubborn.py").write_text(STUBBORN)
     (terminal.folder / "stubborn.yaml").write_text(OWN)
     (terminal.folder / "stubborn").touch()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ from runner.tracking.ui import free_port
 from tests.end_to_end.conftest import Terminal, read_until, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
+
+
+# The command itself, which at its end waits for an MLflow that takes nothing as if in a hurry.
+HASTY = """
+import sys
+from runner.__main__ import main
+from runner.study.search import Search
+
+Search.patience_s = property(lambda search: 3.0)
+sys.exit(main())
+"""
 
 
 class Server:
@@ -125,6 +137,21 @@ def test_search_interrupted_in_an_outage_ends_soon_and_sync_delivers_the_rest(
     assert said.strip().endswith("0 of them it had not, or not to their end")
     code, said = terminal.run("status", "tiny")
     assert "sync" not in said
+
+
+def test_search_that_ends_by_itself_in_an_outage_says_so_and_exits_with_nine(
+    server: Server, terminal: Terminal
+) -> None:
+    """Fails where the command ends as if all were delivered."""
+    hasty = replace(terminal, program=("-c", HASTY))
+    search = hasty.start("search", "tiny.yaml", "--plain")
+    read_until(search, lambda line: "trial 1 begins" in line)
+    server.kill()
+    rest, _ = search.communicate(timeout=200)
+    assert search.returncode == 9, rest
+    assert "tiny:1 (not running): 4 of 4 trials" in rest
+    assert "`python -m runner sync tiny:1` delivers it" in rest
+    assert "Traceback" not in rest
 
 
 def test_search_waits_for_a_server_that_comes_up_after_it(

@@ -92,6 +92,28 @@ def test_password_of_the_tracking_address_is_seen_nowhere(
     assert not any(PASSWORD in text for text in found)
 
 
+def test_password_of_a_tracking_address_where_nobody_answers_is_not_in_the_refusal(
+    tmp_path: Path,
+) -> None:
+    """Fails where addresses are left as they are (`without_secrets`)."""
+    (tmp_path / "hush.yaml").write_text(EXPERIMENT.replace("name: tiny", "name: hush"))
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", "search", "hush.yaml"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "RUNNER_HOME": str(tmp_path / "store"),
+            "MLFLOW_TRACKING_URI": f"http://ann:{PASSWORD}@127.0.0.1:1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 9, done.stderr
+    assert "MLflow tracking at http://***@127.0.0.1:1 cannot be used" in done.stderr
+    assert not any(PASSWORD in text for text in [done.stdout, done.stderr, *texts_of(tmp_path)])
+
+
 def test_password_of_the_studies_database_is_in_no_command_line(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -107,6 +129,7 @@ def test_password_of_the_studies_database_is_in_no_command_line(
 def test_experiment_file_that_keeps_a_password_is_refused_before_anything_is_written(
     tmp_path: Path,
 ) -> None:
+    """Fails where addresses are left as they are (`without_secrets`)."""
     (tmp_path / "hush.yaml").write_text(
         EXPERIMENT + f"tracking: {{uri: 'http://a:{PASSWORD}@h'}}\n"
     )

@@ -229,3 +229,26 @@ def test_stop_and_enqueue_reach_a_driver_on_another_machine(
     code, said = alice.run("stop", "far")
     assert code == 8
     assert "is not being searched" in said
+
+
+def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_it(
+    machine: Machine, postgres: PostgresServer
+) -> None:
+    """Fails where whatever MLflow answers is a refusal."""
+    # The study in files: what goes away is MLflow's alone.
+    here = replace(machine, storage="")
+    write(here, "outage")
+    search = here.start("search", "outage.yaml", "--plain", "--set", "search.trials=10")
+    read_until(search, lambda line: "trial 1 begins" in line)
+    postgres.kill()
+    try:
+        said = read_until(search, lambda line: "MLflow takes nothing just now" in line)
+        assert "training goes on" in said[-1]
+    finally:
+        postgres.start()
+    rest, _ = search.communicate(timeout=200)
+    assert search.returncode == 0, rest
+    assert "refused" not in rest
+    found = runs(here.tracking, "outage")
+    assert sorted(found) == ["outage:1", *(f"trial {number}" for number in range(10))]
+    assert set(found.values()) == {"FINISHED"}

@@ -58,6 +58,7 @@ def test_write_whole_on_a_read_only_disk_says_so(disk: Disk) -> None:
 
 
 def test_write_whole_without_permission_names_the_user(tmp_path: Path) -> None:
+    """Fails where the system's own words are all (`_told`)."""
     (tmp_path / "theirs").mkdir(mode=0o755)
     with as_nobody(), pytest.raises(DiskRefused) as caught:
         write_whole(tmp_path / "theirs" / "a.txt", "mine")

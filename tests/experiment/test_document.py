@@ -32,6 +32,7 @@ def test_parse_document_keeps_keys_as_they_are_spelt() -> None:
 
 
 def test_parse_document_gives_the_line_of_every_key_and_item() -> None:
+    """Fails where every item's line is the first."""
     text = "a:\n  b: 1\n\n  # why\n  c:\n    - 5\n    - d: 6\n"
     marks = parse_document(text.encode(), shown="f.yaml", what="an experiment").marks
     lines = {path: mark.line for path, mark in marks.places.items()}
@@ -46,6 +47,7 @@ def test_parse_document_with_a_byte_order_mark_reads_it() -> None:
 
 
 def test_parse_document_names_every_duplicate_key_with_the_first_line() -> None:
+    """Fails where the last of two keys is taken."""
     messages = [str(problem) for problem in refusal("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n")]
     assert messages == [
         "f.yaml:4: b.c: this key is already there, on line 3",
@@ -54,12 +56,14 @@ def test_parse_document_names_every_duplicate_key_with_the_first_line() -> None:
 
 
 def test_parse_document_names_every_line_indented_with_tabs() -> None:
+    """Fails without `_refuse_tabs`."""
     problems = refusal("a:\n\tb: 1\n\tc: 1\n")
     assert [problem.line for problem in problems] == [2, 3]
     assert problems[0].rule == "tabs are not allowed in indentation; use spaces"
 
 
 def test_parse_document_with_a_tab_after_a_key_is_refused() -> None:
+    """Fails where PyYAML's own words are all (`_explain`)."""
     assert str(refusal("a: 1\nb:\t1\n")[0]) == "f.yaml:2: tabs are not allowed; use spaces"
 
 
@@ -101,6 +105,7 @@ def test_parse_document_of_a_wrong_text_says_what_and_where(text: str, message: 
 
 
 def test_parse_document_refuses_every_tag() -> None:
+    """Fails where the composer looks at no tag."""
     text = "a: !!python/object/apply:os.system [ls]\nb: !!float 1\nc: ! d\n"
     problems = refusal(text)
     assert [problem.line for problem in problems] == [1, 2, 3]
@@ -109,6 +114,7 @@ def test_parse_document_refuses_every_tag() -> None:
 
 
 def test_parse_document_with_an_escape_beyond_unicode_is_refused() -> None:
+    """Fails where PyYAML's bare ValueError is let through."""
     assert refusal('a: "\\U00110000"\n')[0].rule.startswith("is not YAML")
 
 
@@ -161,6 +167,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ids=["brackets", "dashes", "long-list"],
 )
 def test_composer_alone_refuses_what_nests_or_goes_on_without_end(text: str) -> None:
+    """Fails where the composer does not count."""
     tree = document._TreeReader("f.yaml")
     with pytest.raises(ExperimentError, match="nested deeper than 40 or more than 10000 values"):
         document._compose(text, "f.yaml", tree)
@@ -169,6 +176,7 @@ def test_composer_alone_refuses_what_nests_or_goes_on_without_end(text: str) -> 
 
 @pytest.mark.parametrize("text", [LAUGHS, "a: &a [*a, *a]\n"], ids=["laughs", "in-itself"])
 def test_tree_alone_refuses_anchors_that_unfold_without_end(text: str) -> None:
+    """Fails where the reader of the tree does not count."""
     tree = document._TreeReader("f.yaml")
     node = document._compose(text, "f.yaml", tree)  # each value is there once, so there are few
     with pytest.raises(ExperimentError, match="nested deeper than 40 or more than 10000 values"):
@@ -188,6 +196,7 @@ def test_tree_alone_refuses_anchors_that_unfold_without_end(text: str) -> None:
     ],
 )  # fmt: skip
 def test_parse_document_falls_into_none_of_yaml_1_1s_traps(written: str, value: object) -> None:
+    """Fails where `no` and `on` are booleans. Fails where a number may have no exponent."""
     (found,) = parse(f"a: {written}\n").values()
     assert found == value
     assert type(found) is type(value)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from runner.errors import ExperimentError
 from runner.experiment import load_experiment
+from runner.experiment.document import parse_document
 from tests.experiment.forms import FORMS, WRONG, changed, edited_forms, keys_of_form, written
 from tests.experiment.fuzzing import SEED, quick, thorough
 from tests.experiment.soundness import assert_sound, problems_of
@@ -73,10 +74,15 @@ def test_forms_are_right_before_anything_is_changed(check: Check, name: str) -> 
     ],
 )
 def test_what_pyyaml_itself_would_run_is_seen_by_the_watch(text: str, check: Check) -> None:
+    """Fails where the composer looks at no tag."""
     sys.modules.pop("tabnanny", None)
     with pytest.raises(AssertionError, match="ran, imported or wrote"), nothing_runs():
         yaml.unsafe_load(text)
+    sys.modules.pop("tabnanny", None)
     assert check(f"name: {text}\n")
+    # As such, and not for the plain value that would be left of it.
+    with pytest.raises(ExperimentError, match=r"tags \(!name\) are not allowed"):
+        parse_document(f"name: {text}\n".encode(), shown="x.yaml", what="an experiment")
 
 
 @quick(150)
@@ -152,6 +158,7 @@ def assert_placed(folder: Path, form: dict[str, Any]) -> int:
 def test_every_key_of_every_form_with_some_wrong_value_is_refused_at_its_line(
     folder: Path, check: Check
 ) -> None:
+    """Fails where every line, or every key's, is the first (`_TreeReader`)."""
     wrong = tried = 0
     for number, form in enumerate(FORMS.values()):
         for place, path in enumerate(keys_of_form(form)):

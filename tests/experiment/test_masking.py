@@ -50,6 +50,7 @@ FORMS = {
 @example(secret=f"{BEGIN}@a/b:c?d&e'f\"g{END}")
 @example(secret=f"{BEGIN}//x?y@z{END}")
 def test_without_secrets_a_password_is_gone_whatever_is_in_it(form: str, secret: str) -> None:
+    """Fails where addresses, or `password=` and the like, are left as they are."""
     text = FORMS[form](secret)
     shown = without_secrets(text)
     assert BEGIN not in shown
@@ -69,6 +70,7 @@ def test_without_secrets_a_password_is_gone_whatever_is_in_it(form: str, secret:
     ],
 )
 def test_without_secrets_a_header_is_gone(form: str, token: str) -> None:
+    """Fails where the header, or a bearer's token alone, is left as it is."""
     assert token not in without_secrets(form.format(token))
 
 

@@ -28,6 +28,7 @@ from runner.experiment.scalars import plain_scalar, printable
     ],
 )
 def test_plain_scalar_with_a_value_gives_it(text: str, value: object) -> None:
+    """Fails where a number may have no exponent."""
     result = plain_scalar(text)
     assert result == value
     assert type(result) is type(value)
@@ -61,6 +62,7 @@ def test_plain_scalar_with_a_value_gives_it(text: str, value: object) -> None:
     ],
 )
 def test_plain_scalar_that_yaml_1_1_would_twist_stays_text(text: str) -> None:
+    """Fails where `no` and `on` are booleans."""
     assert plain_scalar(text) == text
 
 

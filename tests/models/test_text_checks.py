@@ -91,6 +91,7 @@ def test_check_text_model_architecture_without_a_head_for_words_says_so(tiny: _T
 
 
 def test_check_text_model_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
+    """Fails where `auto_map` is not looked for."""
     make_tiny_text_model(tmp_path)
     config = tmp_path / "config.json"
     code = {"AutoConfig": "mine.Config"}
@@ -214,6 +215,7 @@ def test_text_limit_is_the_smaller_of_the_models_and_the_tokenizers(
 
 
 def test_check_text_model_kernels_of_the_hub_are_not_asked_for(tiny: _Tiny) -> None:
+    """Fails where such arguments are not reserved."""
     for key in ("attn_implementation", "experts_implementation"):
         (problem,) = _check("mine", str(tiny("bert")), {key: "someone/kernel"})
         assert problem == ModelProblem(
@@ -224,7 +226,10 @@ def test_check_text_model_kernels_of_the_hub_are_not_asked_for(tiny: _Tiny) -> N
 
 
 def test_configuration_does_not_bring_kernels_of_the_hub(tmp_path: Path) -> None:
-    """Their code would be fetched and run where the package `kernels` is installed."""
+    """Their code would be fetched and run where the package `kernels` is installed.
+
+    Fails where a file's own are not dropped.
+    """
     folder = make_tiny_text_model(tmp_path / "mine", "bert")
     config = folder / "config.json"
     named = {"attn_implementation": "someone/kernel", "_attn_implementation": "someone/kernel"}

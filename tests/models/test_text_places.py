@@ -126,6 +126,7 @@ class _Code:
 def test_load_text_weights_of_a_pickle_with_code_is_refused_and_does_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Fails without `weights_only`."""
     files = text_files("a", str(_pickled(tmp_path, code=_Code())), base=tmp_path)
     with pytest.raises(WeightsUnavailable, match=r"pytorch_model\.bin: refused: loading it would"):
         load_text_weights(files)

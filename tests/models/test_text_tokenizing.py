@@ -80,6 +80,7 @@ def _rewritten(folder: Path, name: str, **changes: object) -> TextFiles:
 
 
 def test_load_tokenizer_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
+    """Fails where `auto_map` is not looked for."""
     code = {"AutoTokenizer": ["mine.Tokenizer", None]}
     files = _rewritten(tmp_path, "tokenizer_config.json", auto_map=code)
     message = r"tokenizer_config\.json: auto_map names code that comes with the tokenizer; such "

@@ -59,6 +59,7 @@ def test_read_state_prefers_the_averaged_weights(tmp_path: Path) -> None:
 def test_read_state_of_a_file_that_runs_code_is_refused_before_it_does(
     tmp_path: Path, suffix: str, is_zip: bool
 ) -> None:
+    """Fails without `weights_only`."""
     file, trace = tmp_path / f"evil{suffix}", tmp_path / "trace"
     content = {"w": torch.ones(1), "x": _RunsCode(trace)}
     torch.save(content, file, _use_new_zipfile_serialization=is_zip)
@@ -73,6 +74,7 @@ def test_read_state_of_a_file_that_runs_code_is_refused_before_it_does(
 
 
 def test_read_state_of_a_plain_pickle_is_refused(tmp_path: Path) -> None:
+    """Fails without `weights_only`."""
     file, trace = tmp_path / "evil.pt", tmp_path / "trace"
     file.write_bytes(pickle.dumps(_RunsCode(trace)))
     with pytest.raises(WeightsUnavailable, match=r"evil\.pt: "):

@@ -14,6 +14,7 @@ SPEC = {"kind": "class", "base": None}
 
 
 def test_load_network_of_a_folder_with_a_pickle_instead_is_refused(tmp_path: Path) -> None:
+    """Fails without `use_safetensors`."""
     folder = make_tiny_text_model(tmp_path / "mine", "bert")
     assert load_network(folder, SPEC) is not None
     weights = folder / "model.safetensors"
@@ -26,6 +27,7 @@ def test_load_network_of_a_folder_with_a_pickle_instead_is_refused(tmp_path: Pat
 
 @pytest.mark.parametrize("architecture", ["bert", "evil"])
 def test_load_network_runs_no_code_of_its_folder(tmp_path: Path, architecture: str) -> None:
+    """Fails with `trust_remote_code`."""
     folder = make_tiny_text_model(tmp_path / "mine", "bert")
     trace = tmp_path / "trace"
     (folder / "evil.py").write_text(f"import os; os.mkdir({str(trace)!r})")

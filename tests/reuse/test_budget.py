@@ -52,12 +52,14 @@ def names(store: Path) -> list[str]:
     ],
 )
 def test_room_is_made_by_removing_what_was_used_longest_ago(store, new_bytes, left):
+    """Fails where `fit` removes nothing. Fails where it does not stop once there is room."""
     make_room(store, new_bytes=new_bytes, limit_bytes=3 * SIZE)
 
     assert names(store) == left
 
 
 def test_lower_limit_is_kept_without_anything_new(store):
+    """Fails without `fit`."""
     make_room(store, new_bytes=0, limit_bytes=2 * SIZE)
 
     assert names(store) == ["middle", "new"]
@@ -75,6 +77,7 @@ def test_other_kinds_of_the_cache_are_left_alone(store):
 
 
 def test_set_that_is_being_made_stays_and_counts(store):
+    """Fails without `fit`."""
     folder = begun(working_folder(store, "digest"), age_s=10**6)
     with lock_file(folder / MEMBERS) as worker:
         does_lock(worker, is_shared=True)

@@ -144,6 +144,7 @@ def test_trials_that_fail_again_in_the_next_command_have_failed() -> None:
 
 
 def test_error_of_what_all_trials_share_stops_the_search_at_the_first() -> None:
+    """Fails where such an error is taken for a trial's own."""
     verdict = Judged().end(0, Outcome.FAILED, DATA)
     assert verdict.then is Then.WAITS
     assert verdict.stop.startswith("what every trial needs is not in order: it broke (trial 0;")
@@ -168,6 +169,7 @@ def test_full_disk_stops_the_search_at_any_time_and_counts_for_nothing(
 
 @pytest.mark.parametrize("outcome", BAD)
 def test_failures_in_a_row_stop_the_search_whatever_their_kind(outcome: Outcome) -> None:
+    """Fails where any number in a row goes on."""
     judged = Judged(max_failures=3)
     verdicts = [judged.end(number, outcome) for number in range(3)]
     assert [verdict.stop == "" for verdict in verdicts] == [True, True, False]

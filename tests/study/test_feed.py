@@ -182,6 +182,7 @@ def test_stop_of_the_study_while_the_driver_gets_ready_is_obeyed(searching: Sear
 
 
 def test_failures_in_a_row_stop_the_search_and_say_which_and_where(searching: Searching) -> None:
+    """Fails where any number in a row goes on."""
     space = Space({"act": FixedParameter("raise")})
     with searching(space, trials=9, max_failures=3) as opened:
         opened.simulate()
@@ -322,6 +323,7 @@ def test_checkpoint_stays_while_a_trial_may_run_again_and_goes_when_it_has_faile
 
 
 def test_listener_is_told_where_the_log_lies(searching: Searching) -> None:
+    """Fails where the trial is handed on as the study has it."""
     heard: list[TrialRecord] = []
 
     class Hears(Silent):
@@ -382,6 +384,7 @@ def test_trial_paused_often_and_lost_once_is_not_given_up(searching: Searching) 
 
 
 def test_what_a_dead_attempt_still_says_is_refused(searching: Searching) -> None:
+    """Fails where the trial's number alone counts, not its attempt."""
     with searching(trials=1) as opened:
         dead = opened.next().key
         opened.end(dead, Outcome.LOST)
@@ -400,6 +403,7 @@ def test_what_a_dead_attempt_still_says_is_refused(searching: Searching) -> None
 def test_complete_without_a_finite_value_is_failed_or_diverged(
     searching: Searching, value: float | None
 ) -> None:
+    """Fails where a value that is none counts (`judged`)."""
     outcome = Outcome.FAILED if value is None else Outcome.DIVERGED
     with searching(trials=2) as opened:
         opened.end(opened.next().key, Outcome.COMPLETE, value)
@@ -429,6 +433,7 @@ def test_time_used_up_pauses_what_runs_and_more_time_continues_it(searching: Sea
 def test_trial_longer_than_its_limit_is_timed_out_and_the_next_one_runs(
     searching: Searching,
 ) -> None:
+    """Fails where nothing is wanted of a trial that is overdue."""
     space = Space({"epochs": FixedParameter(1), "epoch_s": FloatParameter(0.0, 9.0)})
     first = ({"epoch_s": 9.0}, {"epoch_s": 0.0})
     with searching(space, trials=2, first=first, trial_time_s=0.3) as opened:

@@ -111,6 +111,7 @@ def test_write_that_fails_says_where_and_what_to_do(tmp_path: Path) -> None:
 def test_write_on_a_full_disk_leaves_every_whole_line_and_goes_on_when_there_is_room(
     disk: Disk,
 ) -> None:
+    """Fails where nobody looks how much was written. Fails where half a line is left there."""
     path = disk.path / JOURNAL
     journal = StudyJournal(JournalFile(path))
     assert list(journal.read_logs(0)) == []

@@ -144,6 +144,7 @@ def test_catch_up_writes_nothing_for_runs_that_are_as_they_should_be(
 
 
 def test_catch_up_ends_the_run_of_a_trial_whose_driver_died(searching: Searching) -> None:
+    """Fails where `catch_up` brings no trial up."""
     with searching() as opened:
         spec = opened.next()
         opened.report(spec.key, 1)
@@ -193,6 +194,7 @@ def test_weights_that_the_disk_does_not_let_go_of_end_no_search(
 
 
 def test_weights_of_all_but_the_best_trials_are_dropped(searching: Searching) -> None:
+    """Fails where `end` drops none. Fails where the ranking names none."""
     values = (0.3, 0.7, 0.1, 0.9, 0.5)
     space = Space({"epochs": FixedParameter(1), "value": ChoiceParameter(values)})
     first = tuple({"value": value} for value in values)
@@ -256,6 +258,8 @@ with study_lock(folder):
 def test_driver_killed_at_any_moment_leaves_mlflow_complete_after_the_next_command(
     tmp_path: Path, moment: str
 ) -> None:
+    """Fails where `catch_up` brings no trial up."""
+
     def drive(moment: str) -> int:
         command = [sys.executable, "-c", DRIVER, str(tmp_path), moment, "2"]
         return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode

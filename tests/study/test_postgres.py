@@ -82,6 +82,7 @@ def _journal(place: Place) -> str:
 def test_search_survives_a_restart_of_the_server(
     postgres: PostgresServer, place: Place, record: StudyRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Fails where a broken connection is taken for a refusal (`Holding.run`)."""
     caplog.set_level(logging.WARNING)
     add(record, 1)
     postgres.stop()
@@ -100,6 +101,7 @@ def test_search_survives_a_restart_of_the_server(
 def test_write_whose_answer_was_lost_is_not_repeated(
     postgres: PostgresServer, place: Place, record: StudyRecord
 ) -> None:
+    """Fails where the lines that are there are not counted first (`_append`)."""
     add(record, 1)
     before = lines(postgres, place)
     break_connections(postgres)
@@ -154,6 +156,7 @@ def test_driver_stops_at_once_while_another_searches_and_says_which(
 def test_two_writers_are_impossible_whatever_becomes_of_the_lock(
     postgres: PostgresServer, place: Place, record: StudyRecord
 ) -> None:
+    """Fails where a line's number that is taken is no reason to stop."""
     add(record, 1)
     postgres.run_sql(
         f"INSERT INTO runner_store.journal SELECT study, number + 1, line {_journal(place)} "

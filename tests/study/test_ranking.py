@@ -16,6 +16,7 @@ from runner.trial import Ending, Outcome
 def test_ranking_drops_each_trial_but_the_best_few_exactly_once(
     memory_record: Callable[[], StudyRecord], places: int, is_maximized: bool
 ) -> None:
+    """Fails where it names none."""
     record, rng = memory_record(), random.Random(places)
     ranking = Ranking(places, is_maximized=is_maximized)
     kept: set[int] = set()

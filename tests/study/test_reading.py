@@ -93,6 +93,7 @@ def statuses(tracking: Tracking, study_id: str) -> dict[int, tuple[str, str | No
 def test_read_study_after_its_driver_died_leaves_nothing_running(
     begin: Begin, store: Store, tracking: Tracking
 ) -> None:
+    """Fails where `read_study` puts nothing right."""
     name, dead, study_run = begin(Outcome.COMPLETE, None)
     record = read_study(store, name)
     assert [trial.state for trial in record.trials()] == ["complete", "waiting (interrupted)"]
@@ -107,6 +108,7 @@ def test_read_study_after_its_driver_died_leaves_nothing_running(
 def test_read_study_whose_driver_died_with_every_trial_told_completes_mlflow(
     begin: Begin, store: Store, tracking: Tracking
 ) -> None:
+    """Fails where `read_study` puts nothing right."""
     name, dead, study_run = begin(Outcome.COMPLETE, Outcome.FAILED)
     read_study(store, name)
     assert statuses(tracking, dead.study_id) == {

@@ -194,6 +194,7 @@ def _paused_and_begun(record: StudyRecord, number: int) -> None:
 def test_settle_after_the_driver_died_gives_the_state_that_is_true(
     record: StudyRecord, steps: list[Step], state: TrialState, outcome: Outcome, value: float
 ) -> None:
+    """Fails where a written ending does not count."""
     number = add(record)
     for step in steps:
         step(record, number)
@@ -226,6 +227,7 @@ def test_settle_between_the_attempts_number_and_its_state_leaves_it_waiting(
 
 
 def test_settle_leaves_ended_trials_alone(record: StudyRecord) -> None:
+    """Fails where `settle` looks at ended trials too."""
     for outcome in (Outcome.COMPLETE, Outcome.FAILED, Outcome.PAUSED):
         record.close(add(record), Ending(outcome, value=0.5))
     again = reopened(record)

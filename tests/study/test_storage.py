@@ -85,6 +85,7 @@ def test_repair_tail_of_nothing_but_half_a_line_leaves_an_empty_file(tmp_path: P
 def test_record_with_a_broken_tail_reads_and_goes_on_after_the_next_open(
     tmp_path: Path, tail: bytes
 ) -> None:
+    """Fails without `repair_tail`."""
     folder = tmp_path / "cats" / "1"
     record = StudyRecord.open(folder, direction="maximize")
     record.add(Proposal({}, {}), origin="sampler", seed=1)
@@ -188,6 +189,7 @@ with study_lock(Path(sys.argv[1])):
 def test_study_lock_held_by_another_process_is_refused_and_free_after_its_kill(
     tmp_path: Path,
 ) -> None:
+    """Fails without `flock`."""
     folder = tmp_path / "cats" / "1"
     command = [sys.executable, "-c", HOLDER, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:

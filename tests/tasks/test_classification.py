@@ -180,7 +180,10 @@ def test_evaluate_of_many_classes_lists_who_is_taken_for_whom() -> None:
 
 
 def test_ten_thousand_classes_are_scored_and_evaluated_in_little_memory_and_time() -> None:
-    """The dense matrix took 800 MB, and a hundred million numbers of JSON, twice a trial."""
+    """The dense matrix took 800 MB, and a hundred million numbers of JSON, twice a trial.
+
+    Fails where the whole matrix is kept.
+    """
     outputs, targets = _random(1000, 10_000)
     task = _task(*(f"class {index}" for index in range(10_000)))
     predictions = _predictions(outputs, targets)

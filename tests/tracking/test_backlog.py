@@ -63,6 +63,7 @@ def test_put_and_take_in_any_turn_keep_the_order(tmp_path: Path, seed: int) -> N
 
 
 def test_put_many_holds_few_in_memory_and_leaves_no_file(tmp_path: Path) -> None:
+    """Fails where the file is never written."""
     backlog = Backlog(tmp_path / "new", in_memory=10)
     backlog.put(ending(key) for key in range(1000))
     assert len(backlog.take()) == 10
@@ -84,6 +85,7 @@ def test_take_of_everything_empties_the_file(tmp_path: Path) -> None:
 def test_put_on_a_full_disk_keeps_everything_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: bool
 ) -> None:
+    """Fails where what the file took is not looked at."""
     write = os.pwrite
 
     def full(number: int, content: bytes, offset: int) -> int:
@@ -103,6 +105,7 @@ def test_put_on_a_full_disk_keeps_everything_in_order(
 
 
 def test_put_where_no_file_can_be_made_keeps_everything(tmp_path: Path) -> None:
+    """Fails where the system's error is let through."""
     (tmp_path / "file").touch()
     backlog = Backlog(tmp_path / "file", in_memory=3)
     backlog.put(ending(key) for key in range(10))

@@ -59,6 +59,7 @@ def test_two_searches_of_a_driver_share_one_process(store: Store, tmp_path: Path
 
 
 def test_killed_again_and_again_every_record_arrives_once(store: Store, study_id: str) -> None:
+    """Fails where nothing is tried again (`_persist`)."""
     study = open_study(store, study_id)
     told: list[int] = []
     study.on_run(lambda number, _: told.append(number))

@@ -39,5 +39,6 @@ def test_move_long_values_keeps_the_text_and_points_to_it() -> None:
 
 
 def test_unwritten_known_and_repeated_steps_are_left_out() -> None:
+    """Fails where every point is fresh."""
     points = [point("loss", 0), point("loss", 1, 0.1), point("loss", 1, 0.2), point("f1", 0)]
     assert unwritten(points, {"loss": {0}}) == [point("loss", 1, 0.1), point("f1", 0)]

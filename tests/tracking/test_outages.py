@@ -66,6 +66,7 @@ def assert_whole(server: str, study: StudyRun, tmp_path: Path, count: int) -> No
 def test_gateway_that_fails_for_a_while_gets_every_record_once(
     gateway: Gateway, study: StudyRun, mlflow_server: str, tmp_path: Path, mode: Mode
 ) -> None:
+    """Fails where nobody looks for a run whose answer was lost."""
     train(study, range(2))
     study.flush()
     gateway.mode = mode
@@ -84,6 +85,9 @@ def test_gateway_that_fails_for_a_while_gets_every_record_once(
 def test_answers_that_are_lost_now_and_then_leave_nothing_twice(
     gateway: Gateway, study: StudyRun, mlflow_server: str, tmp_path: Path
 ) -> None:
+    """Fails where a second try is like the first.
+    Fails where nobody looks for a run whose answer was lost.
+    """
     for number in range(6):
         gateway.mode = Mode.LOST
         train(study, range(number, number + 1))

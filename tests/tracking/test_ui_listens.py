@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -36,6 +37,25 @@ def test_ui_server_listens_on_the_loopback_alone_unless_told_otherwise(
         store.tracking_uri, artifacts=store.artifacts, log=log, port=0, **asked
     ) as server:
         assert listening(server.process.pid) == {expected}
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_ui_command_listens_on_the_loopback_alone(tmp_path: Path) -> None:
+    """Fails with another default of `--host`."""
+    command = subprocess.Popen(
+        [sys.executable, "-m", "runner", "ui", "--port", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "RUNNER_HOME": str(tmp_path / "store")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "MLflow UI: http://127.0.0.1:" in command.stdout.readline()
+        assert listening(command.pid) == {"127.0.0.1"}
+    finally:
+        command.terminate()
+        command.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The writer keeps order, is patient, and never loses a record without saying so."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def test_writer_many_records_arrive_in_order_on_one_other_thread() -> None:
 
 
 def test_put_slow_delivery_does_not_wait() -> None:
+    """Fails where `put` delivers by itself."""
     ours = writer(lambda *_: time.sleep(0.3))
     started_s = time.monotonic()
     ours.put(ending(1), ending(2))
@@ -50,6 +52,7 @@ def test_put_slow_delivery_does_not_wait() -> None:
 
 
 def test_writer_passing_trouble_retries_the_same_record_and_says_it_is_a_retry() -> None:
+    """Fails where a second try is like the first."""
     attempts: list[tuple[int | None, bool]] = []
 
     def deliver(record: Record, is_retry: bool) -> None:
@@ -156,6 +159,7 @@ def test_flush_within_a_time_goes_on_while_mlflow_takes_something() -> None:
 
 
 def test_writer_long_trouble_waits_in_a_file_and_delivers_all_in_order(tmp_path: Path) -> None:
+    """Fails where the file is never written."""
     is_down = threading.Event()
     is_down.set()
     arrived: list[int | None] = []
@@ -170,6 +174,9 @@ def test_writer_long_trouble_waits_in_a_file_and_delivers_all_in_order(tmp_path:
     for key in range(count):
         ours.put(ending(key))
     assert ours.undelivered == count
+    file = ours._backlog._file
+    assert file is not None
+    assert os.fstat(file.fileno()).st_size > 0
     is_down.clear()
     ours.close()
     assert arrived == list(range(count))

@@ -253,6 +253,7 @@ def user_error(cause):
     ],
 )
 def test_boundary_gives_each_kind_of_failure_its_outcome(error, outcome):
+    """Fails where all are failures like any other (`_outcome_of`)."""
     assert ending_after(error).outcome == outcome
 
 
@@ -279,7 +280,7 @@ def test_boundary_tells_what_the_user_raised_and_not_the_wrapping():
     ],
 )
 def test_fault_says_whom_an_error_is_about(error, reach):
-    """Fails with EFBIG among the words, or the words taken out."""
+    """Fails where every error is the trial's, or with EFBIG among the words."""
     assert ending_after(error).fault.reach is reach
 
 

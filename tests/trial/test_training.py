@@ -82,13 +82,17 @@ def test_other_seed_gives_other_weights(benches, spec, lease, tmp_path):
 def test_resuming_after_any_epoch_equals_an_uninterrupted_trial(
     benches, spec, lease, tmp_path, monkeypatch, optimizer
 ):
+    """Fails where the checkpoint is not loaded.
+    Fails where it begins again at epoch 0, which gives the same figures.
+    """
     # Every trial checkpoints here, however short.
     monkeypatch.setattr("runner.trial.training.CHECKPOINT_FROM_S", 0.0)
     bench = benches(epochs=3, optimizer=optimizer, ema=0.9, mixup=0.2, dropout=0.1)
     whole = Recorder()
     expected = fine_tune(bench, replace(spec, folder=str(tmp_path)), lease, whole)
     for stop_after in (1, 2):
-        paused = fine_tune(bench, spec, lease, Recorder({stop_after: Decision.PAUSE}))
+        begun = Recorder({stop_after: Decision.PAUSE})
+        paused = fine_tune(bench, spec, lease, begun)
         assert paused.outcome is Outcome.PAUSED
         assert load_checkpoint(Path(spec.folder)).epoch == stop_after
 
@@ -96,6 +100,8 @@ def test_resuming_after_any_epoch_equals_an_uninterrupted_trial(
         ending = fine_tune(bench, spec, lease, continued)
 
         assert continued.metrics == whole.metrics
+        # To the time stamp: what was trained before is not trained again.
+        assert continued.reports[:stop_after] == begun.reports
         assert (ending.value, ending.best_step) == (expected.value, expected.best_step)
         assert not (Path(spec.folder) / CHECKPOINT).exists()
         ours, theirs = load_file(Path(spec.folder) / WEIGHTS), load_file(tmp_path / WEIGHTS)
@@ -116,6 +122,7 @@ def test_state_is_kept_as_the_recipe_says(
 
 
 def test_replayed_reports_keep_their_time_stamps(benches, spec, lease, monkeypatch):
+    """Fails where the checkpoint's reports are not sent again."""
     monkeypatch.setattr("runner.trial.training.CHECKPOINT_FROM_S", 0.0)
     before, after = Recorder({1: Decision.PAUSE}), Recorder()
 
