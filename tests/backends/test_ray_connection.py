@@ -94,7 +94,7 @@ def is_loopback(address: str) -> bool:
 def test_ray_on_this_machine_listens_on_the_loopback_alone_and_asks_for_a_token(
     tmp_path: Path,
 ) -> None:
-    """Fails without `_on_loopback`."""
+    """Fails without `_on_loopback`. Fails where RAY_AUTH_MODE is disabled."""
     said, shown = here(tmp_path)
     assert {name for name, _ in said["listening"]} >= {"gcs_server", "raylet"}
     assert [each for each in said["listening"] if not is_loopback(each[1])] == []

@@ -149,6 +149,7 @@ def test_signal_twice_ends_at_once_and_the_same_command_goes_on(terminal, number
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after_s", [1.0, 2.5, 4.0])
 def test_signal_while_it_starts_ends_it_soon_and_leaves_nobody(terminal, number, after_s):
+    """Fails without `_terminated_as_interrupted` (SIGTERM)."""
     search = terminal.start("search", "tiny.yaml", "--plain")
     time.sleep(after_s)
     search.send_signal(number)
@@ -159,6 +160,7 @@ def test_signal_while_it_starts_ends_it_soon_and_leaves_nobody(terminal, number,
 
 
 def test_refused_command_puts_right_what_a_killed_one_left(terminal):
+    """Fails where a refused search puts nothing right (`open_search`)."""
     killed = terminal.start("search", "tiny.yaml", "--plain")
     read_until(killed, lambda line: "trial 1 begins" in line)
     killed.send_signal(signal.SIGKILL)

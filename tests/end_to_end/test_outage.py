@@ -144,12 +144,12 @@ def test_search_that_ends_by_itself_in_an_outage_says_so_and_exits_with_nine(
 ) -> None:
     """Fails where the command ends as if all were delivered."""
     hasty = replace(terminal, program=("-c", HASTY))
-    search = hasty.start("search", "tiny.yaml", "--plain")
+    search = hasty.start("search", "tiny.yaml", "--plain", "--set", "search.trials=2")
     read_until(search, lambda line: "trial 1 begins" in line)
     server.kill()
     rest, _ = search.communicate(timeout=200)
     assert search.returncode == 9, rest
-    assert "tiny:1 (not running): 4 of 4 trials" in rest
+    assert "tiny:1 (not running): 2 of 2 trials" in rest
     assert "`python -m runner sync tiny:1` delivers it" in rest
     assert "Traceback" not in rest
 

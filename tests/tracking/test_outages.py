@@ -66,7 +66,9 @@ def assert_whole(server: str, study: StudyRun, tmp_path: Path, count: int) -> No
 def test_gateway_that_fails_for_a_while_gets_every_record_once(
     gateway: Gateway, study: StudyRun, mlflow_server: str, tmp_path: Path, mode: Mode
 ) -> None:
-    """Fails where nobody looks for a run whose answer was lost."""
+    """Fails where nobody looks for a run whose answer was lost.
+    Fails where a gateway's 404 is taken for MLflow's own refusal.
+    """
     train(study, range(2))
     study.flush()
     gateway.mode = mode
