@@ -95,10 +95,13 @@ def sync(store: Store, reference: str) -> str:
         publish(late.experiment, late.record, late.study_run)
     count = len(late.record.trials())
     trials = "trial" if count == 1 else "trials"
-    return (
+    said = (
         f"MLflow at {late.study_run.shown_uri} has all {count} {trials} of "
         f"{late.record.reference}; {late.trials} of them it had not, or not to their end"
     )
+    if elsewhere := late.record.attributes.get("elsewhere"):
+        said += f". It lacks the history of {elsewhere}: run the command where they were trained"
+    return said
 
 
 def _note(page: StudyPage, board: Leaderboard) -> str:
