@@ -206,17 +206,13 @@ class StudyFeed:
         segment = trial.segment
         epochs = self._rules.epochs_of(trial.params) if segment is None else segment.end
         hand_down(self.record.folder, trial)
-        self.running.add(
-            RunningTrial(
-                key,
-                lease,
-                trial.params,
-                epochs,
-                time.monotonic(),
-                company,
-                placement.is_packed,
-            )
+        running = RunningTrial(
+            key, lease, trial.params, epochs, time.monotonic(), company, placement.is_packed
         )
+        self.running.add(running)
+        if self.stop_reason:
+            # A signal came after `next` had looked whether the search is over.
+            self.running.want(running, Decision.PAUSE, self.stop_reason)
         self._showing.add(partial(self._logbook.begin, trial))
         self._showing.add(partial(self._listener.began, trial, lease, epochs))
         folder = str(trial_folder(self.record.folder, number))
