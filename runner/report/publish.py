@@ -45,11 +45,13 @@ def publish(
         experiment: The study's.
         record: The study.
         study_run: Its runs in MLflow.
-        within_s: See `StudyRun.flush`.
+        within_s: See `StudyRun.flush`. An upload of weights may take longer than that without a
+            word, so they are then left beside the trials; the next command moves them.
     Raises:
         TrackingUnreachable: If MLflow does not take it all; nothing is removed then.
     """
     asked = experiment.tracking
+    moved = asked.keep_weights if within_s is None else 0
     best = list(best_trials(record))
     study_run.flush(within_s=within_s)
     board = board_of(record, study_run.run_ids)
@@ -68,10 +70,7 @@ def publish(
         for trial in best[: asked.pictures]:
             for path in _draw(experiment, record, trial, folder=folder, show=show):
                 study_run.add_artifact_file(trial.number, path, f"pictures/{path.name}")
-        kept = [
-            trial_folder(record.folder, trial.number) / WEIGHTS
-            for trial in best[: asked.keep_weights]
-        ]
+        kept = [trial_folder(record.folder, trial.number) / WEIGHTS for trial in best[:moved]]
         for trial, weights in zip(best, kept, strict=False):
             if weights.exists():
                 study_run.add_artifact_file(trial.number, weights, f"weights/{WEIGHTS}")
