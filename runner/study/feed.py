@@ -41,8 +41,6 @@ from runner.trial import (
 logger = logging.getLogger(__name__)
 
 INBOX_EVERY_S = 0.5
-# How the reasons of those begin who end a search.
-ASKED = ("interrupted", "stopped")
 SAVE_TIME_EVERY_S = 10.0
 
 
@@ -66,6 +64,8 @@ class StudyFeed:
         self.budget = budget
         self.running = Running(rules.trial_time_s)
         self.stop_reason = ""
+        # Whether somebody ended the search, rather than its budget or its failures.
+        self.was_asked = False
         self.failure: str | None = None
         self._sampling = sampling
         self._judge = judge
@@ -93,20 +93,19 @@ class StudyFeed:
             record, sampling=sampling, rules=rules.waves, seed=rules.seed, first=rules.first
         )
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, *, is_asked: bool = False) -> None:
         """Give out nothing more, and ask what runs to leave with its checkpoint.
 
         May be called by the handler of a signal: others hear of it a moment later.
+
+        Args:
+            reason: Why; the first one counts.
+            is_asked: Whether somebody wants it.
         """
         if not self.stop_reason:
-            self.stop_reason = reason
+            self.stop_reason, self.was_asked = reason, is_asked
             logger.info("stopping: %s", reason)
         self.running.want_all(Decision.PAUSE, reason)
-
-    @property
-    def was_asked(self) -> bool:
-        """Whether somebody ended the search, rather than its budget or its failures."""
-        return self.stop_reason.startswith(ASKED)
 
     def next(self, lease: Lease) -> Job | NoJob:
         """See `Feed.next`."""
@@ -288,7 +287,7 @@ class StudyFeed:
                     self.record.place.settled(wish)
                     # One that was left for an earlier driver is not for this one.
                     if asked_at >= self._begun_at:
-                        self.stop("stopped from another terminal")
+                        self.stop("stopped from another terminal", is_asked=True)
                 case inbox.Enqueue():
                     # It stays in the inbox until a trial with its id is in the study.
                     if self._waves.has_taken(wish):

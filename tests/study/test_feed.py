@@ -179,6 +179,7 @@ def test_stop_of_the_study_while_the_driver_gets_ready_is_obeyed(searching: Sear
     with searching(trials=1, between=ask_to_stop) as opened:
         assert opened.no_job() is NoJob.DONE
         assert opened.outcomes == []
+        assert opened.feed.was_asked
 
 
 def test_failures_in_a_row_stop_the_search_and_say_which_and_where(searching: Searching) -> None:
@@ -188,6 +189,7 @@ def test_failures_in_a_row_stop_the_search_and_say_which_and_where(searching: Se
         assert opened.outcomes == ["failed"] * 3
         with pytest.raises(SearchStopped) as caught:
             require_success(opened.feed)
+        assert not opened.feed.was_asked
         assert all(run.status == "FAILED" for run in opened.runs().values())
     message = str(caught.value)
     assert message.startswith("3 trials in a row failed, the last (trial 2) with: the learning")
