@@ -37,10 +37,6 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("runner: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); nothing is wrong.
-        sys.stderr.close()
-        return 0
     except OSError as error:
         from runner.experiment import is_refusal, refused
 

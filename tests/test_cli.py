@@ -184,3 +184,52 @@ def test_unknown_option_of_predict_is_wrong_usage(capsys):
         cli.run(["predict", "m", "a.jpg", "--tril", "3"])
 
     assert "unrecognized arguments: --tril 3" in capsys.readouterr().err
+
+
+OWN = """
+name: own
+task: custom
+objective: own.py:objective
+search: {metric: loss, direction: minimize, trials: 3, space: {x: {float: [0, 1]}}}
+"""
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_search_whose_reader_goes_runs_to_its_end(tmp_path: Path, lines: int) -> None:
+    """Fails without `Outlet`: the search breaks off at the next line."""
+    (tmp_path / "own.py").write_text("def objective(trial):\n    trial.report(1, loss=1.0)\n")
+    (tmp_path / "own.yaml").write_text(OWN)
+    words = ("search", "own.yaml", "--plain", "--backend", "inline")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner", *words],
+        cwd=tmp_path,
+        env={**os.environ, "RUNNER_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    for _ in range(lines):
+        process.stdout.readline()
+    process.stdout.close()
+    with process.stderr as said:
+        assert said.read() == ""
+    assert process.wait() == 0
+    record = StudyRecord.read(tmp_path / "studies" / "own" / "1")
+    assert [trial.state for trial in record.trials()] == ["complete"] * 3
+
+
+def test_table_whose_reader_goes_is_no_error(tmp_path: Path) -> None:
+    """Fails without `Outlet`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner", "studies"],
+        env={**os.environ, "RUNNER_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0

@@ -1,23 +1,44 @@
 """Runs jobs in this very process, one after another: for debugging, and for tests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from runner.backends.contract import Feed, NoJob
 from runner.trial import Attempt, Decision, Ending, Facts, Job, Lease, Objective, Report, run_job
 
 
 class _FeedChannel:
-    """A channel straight to the feed."""
+    """A channel straight to the feed.
+
+    Attributes:
+        failure: What the feed raised, if it did; it is not the trial's, and is asked no more.
+    """
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
+        self.failure: Exception | None = None
 
     def report(self, key: Attempt, report: Report) -> Decision:
-        return self._feed.report(key, report)
+        with self._asking():
+            return self._feed.report(key, report)
 
     def decision(self, key: Attempt) -> Decision:
-        return self._feed.cancellations().get(key, Decision.CONTINUE)
+        with self._asking():
+            return self._feed.cancellations().get(key, Decision.CONTINUE)
 
     def end(self, key: Attempt, ending: Ending) -> None:
-        self._feed.end(key, ending)
+        with self._asking():
+            self._feed.end(key, ending)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        if self.failure is not None:
+            raise self.failure
+        try:
+            yield
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 class InlineBackend:
@@ -40,7 +61,11 @@ class InlineBackend:
         while (job := feed.next(self._lease)) is not NoJob.DONE:
             if not isinstance(job, Job):
                 raise RuntimeError("the feed waits although no job is running")
-            run_job(self._objective, job, self._lease, _FeedChannel(feed))
+            channel = _FeedChannel(feed)
+            run_job(self._objective, job, self._lease, channel)
+            if channel.failure is not None:
+                # `run_job` took it for the trial's.
+                raise channel.failure
 
     def close(self) -> None:
         """Nothing to release."""

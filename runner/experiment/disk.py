@@ -195,7 +195,8 @@ def require_writable(folder: Path) -> None:
     Raises:
         DiskRefused: If they cannot.
     """
-    probe = folder / f".writable-{secrets.token_hex(4)}"
+    # Named as what is half written, so that what a kill leaves of it is removed with that.
+    probe = folder / f".writable-{secrets.token_hex(4)}.tmp"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:

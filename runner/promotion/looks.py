@@ -39,12 +39,15 @@ def looking(
     block fails it is ended as failed; where this process dies, the next command ends it.
     """
     with under_way(record.folder) as mark:
+        # MLflow may have made the look although its answer is lost.
+        mark.is_left = True
         look = _begin(tracking, record, trial, run_id=run_id, split=split, mark=mark.name)
         try:
             yield look
         except BaseException as error:
             mark.is_left = not _does_fail(tracking, look, error)
             raise
+        mark.is_left = False
 
 
 def _begin(

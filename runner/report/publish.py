@@ -45,11 +45,13 @@ def publish(
         experiment: The study's.
         record: The study.
         study_run: Its runs in MLflow.
-        within_s: See `StudyRun.flush`.
+        within_s: See `StudyRun.flush`. An upload of weights may take longer than that without a
+            word, so they are then left beside the trials; the next command moves them.
     Raises:
         TrackingUnreachable: If MLflow does not take it all; nothing is removed then.
     """
     asked = experiment.tracking
+    moved = asked.keep_weights if within_s is None else 0
     best = list(best_trials(record))
     study_run.flush(within_s=within_s)
     board = board_of(record, study_run.run_ids)
@@ -68,10 +70,7 @@ def publish(
         for trial in best[: asked.pictures]:
             for path in _draw(experiment, record, trial, folder=folder, show=show):
                 study_run.add_artifact_file(trial.number, path, f"pictures/{path.name}")
-        kept = [
-            trial_folder(record.folder, trial.number) / WEIGHTS
-            for trial in best[: asked.keep_weights]
-        ]
+        kept = [trial_folder(record.folder, trial.number) / WEIGHTS for trial in best[:moved]]
         for trial, weights in zip(best, kept, strict=False):
             if weights.exists():
                 study_run.add_artifact_file(trial.number, weights, f"weights/{WEIGHTS}")
@@ -95,10 +94,13 @@ def sync(store: Store, reference: str) -> str:
         publish(late.experiment, late.record, late.study_run)
     count = len(late.record.trials())
     trials = "trial" if count == 1 else "trials"
-    return (
+    said = (
         f"MLflow at {late.study_run.shown_uri} has all {count} {trials} of "
         f"{late.record.reference}; {late.trials} of them it had not, or not to their end"
     )
+    if elsewhere := late.record.attributes.get("elsewhere"):
+        said += f". It lacks the history of {elsewhere}: run the command where they were trained"
+    return said
 
 
 def _note(page: StudyPage, board: Leaderboard) -> str:

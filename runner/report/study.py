@@ -134,6 +134,12 @@ def summary_lines(record: StudyRecord, stop_reason: str) -> list[str]:
         lines += schedule_lines(record)
     if record.attributes.get("undelivered"):
         lines += ["", f"MLflow lacks some of it:  python -m runner sync {record.reference}"]
+    if elsewhere := record.attributes.get("elsewhere"):
+        lines += [
+            "",
+            f"MLflow lacks the history of {elsewhere} trials that another machine ran: "
+            f"there,  python -m runner sync {record.reference}",
+        ]
     lines += ["", *_next_steps(record, values)]
     return lines
 

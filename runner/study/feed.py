@@ -41,8 +41,6 @@ from runner.trial import (
 logger = logging.getLogger(__name__)
 
 INBOX_EVERY_S = 0.5
-# How the reasons of those begin who end a search.
-ASKED = ("interrupted", "stopped")
 SAVE_TIME_EVERY_S = 10.0
 
 
@@ -66,6 +64,8 @@ class StudyFeed:
         self.budget = budget
         self.running = Running(rules.trial_time_s)
         self.stop_reason = ""
+        # Whether somebody ended the search, rather than its budget or its failures.
+        self.was_asked = False
         self.failure: str | None = None
         self._sampling = sampling
         self._judge = judge
@@ -93,20 +93,19 @@ class StudyFeed:
             record, sampling=sampling, rules=rules.waves, seed=rules.seed, first=rules.first
         )
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, *, is_asked: bool = False) -> None:
         """Give out nothing more, and ask what runs to leave with its checkpoint.
 
         May be called by the handler of a signal: others hear of it a moment later.
+
+        Args:
+            reason: Why; the first one counts.
+            is_asked: Whether somebody wants it.
         """
         if not self.stop_reason:
-            self.stop_reason = reason
+            self.stop_reason, self.was_asked = reason, is_asked
             logger.info("stopping: %s", reason)
         self.running.want_all(Decision.PAUSE, reason)
-
-    @property
-    def was_asked(self) -> bool:
-        """Whether somebody ended the search, rather than its budget or its failures."""
-        return self.stop_reason.startswith(ASKED)
 
     def next(self, lease: Lease) -> Job | NoJob:
         """See `Feed.next`."""
@@ -206,17 +205,13 @@ class StudyFeed:
         segment = trial.segment
         epochs = self._rules.epochs_of(trial.params) if segment is None else segment.end
         hand_down(self.record.folder, trial)
-        self.running.add(
-            RunningTrial(
-                key,
-                lease,
-                trial.params,
-                epochs,
-                time.monotonic(),
-                company,
-                placement.is_packed,
-            )
+        running = RunningTrial(
+            key, lease, trial.params, epochs, time.monotonic(), company, placement.is_packed
         )
+        self.running.add(running)
+        if self.stop_reason:
+            # A signal came after `next` had looked whether the search is over.
+            self.running.want(running, Decision.PAUSE, self.stop_reason)
         self._showing.add(partial(self._logbook.begin, trial))
         self._showing.add(partial(self._listener.began, trial, lease, epochs))
         folder = str(trial_folder(self.record.folder, number))
@@ -292,7 +287,7 @@ class StudyFeed:
                     self.record.place.settled(wish)
                     # One that was left for an earlier driver is not for this one.
                     if asked_at >= self._begun_at:
-                        self.stop("stopped from another terminal")
+                        self.stop("stopped from another terminal", is_asked=True)
                 case inbox.Enqueue():
                     # It stays in the inbox until a trial with its id is in the study.
                     if self._waves.has_taken(wish):

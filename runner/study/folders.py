@@ -39,6 +39,11 @@ class StudyFolder:
         """See `Place`."""
         return int(self.folder.name)
 
+    @property
+    def is_shared(self) -> bool:
+        """See `Place`: who has the journal has the rest of the folder."""
+        return False
+
     def lock(self) -> AbstractContextManager[None]:
         """See `Place`."""
         return study_lock(self.folder)

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,31 @@ def pending(folder: Path) -> list[Wish]:
 def _wish_in(path: Path) -> Wish | None:
     try:
         return parsed(path.stem, path.read_text())
+    except OSError as error:
+        _warn_once(f"the wish {path} cannot be read: {error}")
     except (ValueError, KeyError, TypeError) as error:
-        logger.warning("the wish %s is damaged and removed: %s", path, error)
-        path.unlink(missing_ok=True)
-        return None
+        _warn_once(f"the wish {path} is damaged and removed: {error}")
+        _remove(path)
+    return None
 
 
 def settled(folder: Path, wish: Wish) -> None:
     """Remove a wish that has been fulfilled or can no longer be."""
-    (folder / INBOX / f"{wish.id}.json").unlink(missing_ok=True)
+    _remove(folder / INBOX / f"{wish.id}.json")
+
+
+def _remove(path: Path) -> None:
+    """Another user's may stay: what it asks for is done already, and doing it again is nothing."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _warn_once(f"the wish {path} cannot be removed: {error}")
+
+
+@cache
+def _warn_once(text: str) -> None:
+    """The inbox is read twice a second."""
+    logger.warning(text)
 
 
 def written(kind: str, content: Mapping[str, Any]) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from runner.errors import StudyError
 from runner.experiment import writing
+from runner.study.storage import is_record
 
 # What stands for the writer in every line; Optuna would write a long random name.
 WRITER = "driver"
@@ -166,7 +167,7 @@ class Snapshot:
 
     def __init__(self, content: bytes) -> None:
         self._lines = content.split(b"\n")[:-1]
-        if self._lines and not _is_record(self._lines[-1]):
+        if self._lines and not is_record(self._lines[-1]):
             self._lines.pop()
 
     def read(self) -> Sequence[bytes]:
@@ -193,13 +194,6 @@ def _parsed(line: bytes, number: int) -> dict[str, Any]:
             "was written to it; put the journal back from a copy, or cut it off before that line"
         ) from error
     return parsed
-
-
-def _is_record(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
 
 
 def _line(log: Mapping[str, Any]) -> bytes:

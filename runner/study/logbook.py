@@ -9,6 +9,7 @@ from typing import Any
 from runner.experiment import Experiment, discard, write_whole
 from runner.study.environment import provenance_tags
 from runner.study.mlflow_mapping import (
+    TAG_ATTEMPT,
     ending_artifacts,
     ending_tags,
     history_of,
@@ -43,6 +44,7 @@ class Logbook:
 
     Attributes:
         late: Of how many trials `catch_up` told MLflow.
+        elsewhere: Of how many MLflow lacks the history, because another machine has it.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Logbook:
         self._keep_weights = keep_weights
         self._ranking = Ranking(keep_weights, is_maximized=True)
         self.late = 0
+        self.elsewhere = 0
 
     @property
     def trouble(self) -> Trouble | None:
@@ -99,13 +102,13 @@ class Logbook:
         write_whole(trial_folder(folder, number) / EVALUATION, json.dumps(evaluation))
         return evaluation
 
-    def end(self, folder: Path, trial: TrialRecord, evaluation: Mapping[str, Any]) -> None:
+    def end(self, folder: Path, trial: TrialRecord, evaluation: Mapping[str, Any] | None) -> None:
         """An attempt has ended and the study knows it.
 
         Args:
             folder: The study's.
             trial: As the study has it.
-            evaluation: What `keep` gave.
+            evaluation: What `keep` gave; None where it is lost.
         """
         tags = ending_tags(trial)
         if not trial.is_waiting:
@@ -135,13 +138,32 @@ class Logbook:
             is_unknown = trial.outcome is None or (status is None and trial.is_waiting)
             if is_unknown or is_told(trial, status, tags):
                 continue
-            evaluation = read_evaluation(record.folder, trial.number) or {}
+            if _is_elsewhere(record, trial):
+                self._end_without(trial, status)
+                continue
+            evaluation = read_evaluation(record.folder, trial.number)
             if status is not RunStatus.RUNNING:
                 self.begin(trial)
-            for row in evaluation.get("history", []):
+            for row in (evaluation or {}).get("history", []):
                 self.report(trial.number, _report_of(row))
             self.end(record.folder, trial, evaluation)
             self.late += 1
+
+    def _end_without(self, trial: TrialRecord, status: RunStatus | None) -> None:
+        """End the run of a trial whose history is not here, so that `is_told` stays false of it.
+
+        A command on the machine that has the history then delivers it.
+        """
+        self.elsewhere += 1
+        if status is status_of(trial):
+            return
+        if status is None:
+            self.begin(trial)
+        tags = {name: tag for name, tag in ending_tags(trial).items() if name != TAG_ATTEMPT}
+        artifacts = ending_artifacts(trial, None)
+        self._study_run.end_trial(
+            trial.number, status=status_of(trial), tags=tags, artifacts=artifacts
+        )
 
     def _add_files(self, number: int, folder: Path) -> dict[str, str]:
         """Send what a trial has left in its folder of artifacts; gives a tag with their size."""
@@ -174,7 +196,15 @@ def open_logbook(experiment: Experiment, record: StudyRecord, study_run: StudyRu
     run_ids.begin(study_run.run_ids)
     study_run.on_run(run_ids.add)
     logbook.catch_up(record)
+    if logbook.elsewhere != record.attributes.get("elsewhere", 0):
+        record.set_attribute("elsewhere", logbook.elsewhere)
     return logbook
+
+
+def _is_elsewhere(record: StudyRecord, trial: TrialRecord) -> bool:
+    """Whether what a trial left at its end lies on another machine."""
+    is_here = trial_folder(record.folder, trial.number).exists()
+    return record.place.is_shared and not trial.is_waiting and not is_here
 
 
 def read_evaluation(folder: Path, number: int) -> dict[str, Any] | None:

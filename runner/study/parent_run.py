@@ -110,8 +110,8 @@ def caught_up(store: Store, record: StudyRecord) -> Iterator[Late]:
     experiment = Experiment.from_resolved(record.attributes["experiment"])
     tracking = connect(experiment.tracking.uri, store)
     study_run = open_run(tracking, experiment, record)
-    logbook = open_logbook(experiment, record, study_run)
     try:
+        logbook = open_logbook(experiment, record, study_run)
         yield Late(experiment, record, study_run, logbook.late)
     finally:
         study_run.close(_ended_as(record, study_run))

@@ -48,6 +48,11 @@ class Place(Protocol):
         """The folder, on this machine, with what its trials leave; need not exist."""
         ...
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may hold it, and have what the trials that they ran left."""
+        ...
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold the study; only its holder may write to it.
 

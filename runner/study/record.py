@@ -3,7 +3,7 @@
 Optuna's storage is the owner; this is the only module that writes to it. What Optuna has no
 word for is kept in user attributes of the trial (`origin`, `seed`, `wave`, `segment`, `attempt`,
 `failed_at`, `exclusive`, `crashes`, `ending`) and of the study (`study_id`, `experiment`,
-`identity`, `facts`, `seconds_used`).
+`identity`, `facts`, `seconds_used`, `undelivered`, `elsewhere`).
 
 What belongs together is one write, which survives the death of the process. `sync` makes it
 survive that of the machine; nothing is shown as ended before.

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from runner.errors import DiskRefused
 from runner.experiment import write_whole
 
 logger = logging.getLogger(__name__)
@@ -29,15 +30,18 @@ class RunIds:
     def begin(self, known: Mapping[int, str]) -> None:
         """Begin the file anew with the runs that there are.
 
-        Raises:
-            DiskRefused: If it cannot be written.
+        Where the disk refuses, the file is given up: without it, readers ask MLflow.
         """
-        write_whole(self._path, "".join(_line(number, run_id) for number, run_id in known.items()))
+        lines = (_line(number, run_id) for number, run_id in known.items())
+        try:
+            write_whole(self._path, "".join(lines))
+        except DiskRefused as error:
+            self._give_up(error)
 
     def add(self, number: int, run_id: str) -> None:
         """A trial has got its run. Called from the thread that writes to MLflow: raises nothing.
 
-        Where the disk refuses, the file is given up: without it, readers ask MLflow.
+        Where the disk refuses, as `begin`.
         """
         if self._is_given_up:
             return
@@ -45,10 +49,13 @@ class RunIds:
             with self._path.open("a") as file:
                 file.write(_line(number, run_id))
         except OSError as error:
-            self._is_given_up = True
-            logger.warning("%s is given up, MLflow has what it says: %s", self._path, error)
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._is_given_up = True
+        logger.warning("%s is given up, MLflow has what it says: %s", self._path, error)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def known_run_ids(folder: Path) -> dict[int, str] | None:

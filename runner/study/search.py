@@ -40,6 +40,10 @@ CONNECT_PATIENCE_S = 120.0
 HURRIED_WITHIN_S = 5.0
 
 
+class _Undelivered(Exception):
+    """Leaves a study's lock as an error does: the next command then looks after the study."""
+
+
 @dataclass
 class Search:
     """An opened search: the study is locked, its data are checked, its workers are up.
@@ -103,11 +107,13 @@ class Search:
 
     def close(self) -> None:
         """End the workers, and give the parent run its status."""
-        # Workers go first: what they still say is then in the queue that is delivered.
-        self._backend.close()
-        self.record.set_attribute("ended", self.status.value)
-        with self.bearing_outages():
-            self.study_run.close(self.status, within_s=self.patience_s)
+        try:
+            # Workers go first: what they still say is then in the queue that is delivered.
+            self._backend.close()
+            self.record.set_attribute("ended", self.status.value)
+        finally:
+            with self.bearing_outages():
+                self.study_run.close(self.status, within_s=self.patience_s)
         if self.undelivered != self.record.attributes.get("undelivered", ""):
             self.record.set_attribute("undelivered", self.undelivered)
         if self.undelivered:
@@ -131,6 +137,8 @@ class Search:
 def open_search(experiment: Experiment, store: Store, options: Options) -> Iterator[Search]:
     """Open a study for searching; on leaving, everything is closed and delivered.
 
+    A study of which MLflow has not taken all is left to the next command, whichever that is.
+
     Raises:
         ExperimentError: If the second pass finds problems; all of them, with file and line.
         StudyChanged: If the study was begun with other settings or data.
@@ -141,7 +149,7 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
     """
     kept_at = next_place(shelf_of(store), experiment.name, new=options.new)
     was_left_behind = kept_at.standing().is_left_behind
-    with ExitStack() as stack:
+    with suppress(_Undelivered), ExitStack() as stack:
         stack.enter_context(kept_at.lock())
         for line in preflight(store, kept_at.folder):
             options.say(line)
@@ -161,6 +169,8 @@ def open_search(experiment: Experiment, store: Store, options: Options) -> Itera
             raise
         finally:
             search.close()
+        if search.undelivered:
+            raise _Undelivered
 
 
 def _opened(
@@ -186,14 +196,26 @@ def _opened(
     for line in room_for_weights(record.folder, facts.details, count=kept):
         options.say(line)
     study_run = open_run(connecting.result(), experiment, record)
-    logbook = open_logbook(experiment, record, study_run)
-    sweep(record.folder, record)
-    places = {lease.place for lease in leases.leases}
-    ground = Ground(experiment, space, facts, objective, slots=len(places))
-    feed = open_feed(ground, record, logbook, options)
+    with _closed_on_error(study_run):
+        logbook = open_logbook(experiment, record, study_run)
+        sweep(record.folder, record)
+        places = {lease.place for lease in leases.leases}
+        ground = Ground(experiment, space, facts, objective, slots=len(places))
+        feed = open_feed(ground, record, logbook, options)
     return Search(
         experiment, record.folder, record, facts, leases.leases, study_run, feed, backend
     )
+
+
+@contextmanager
+def _closed_on_error(study_run: StudyRun) -> Iterator[None]:
+    """Runs that were opened for a search that then is none do not stay RUNNING."""
+    try:
+        yield
+    except BaseException:
+        with suppress(TrackingUnreachable):
+            study_run.close(RunStatus.KILLED, within_s=HURRIED_WITHIN_S)
+        raise
 
 
 def _connecting(

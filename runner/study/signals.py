@@ -21,7 +21,7 @@ def graceful_signals(feed: StudyFeed) -> Iterator[None]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        feed.stop(f"interrupted by {names[signal.Signals(number)]}")
+        feed.stop(f"interrupted by {names[signal.Signals(number)]}", is_asked=True)
 
     before = {number: signal.signal(number, handle) for number in names}
     try:

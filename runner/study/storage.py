@@ -183,7 +183,8 @@ def repair_tail(path: Path) -> int:
         while good > 0:
             start = _line_start(file, good)
             file.seek(start)
-            if _is_record(file.read(good - start)):
+            line = file.read(good - start)
+            if line.endswith(b"\n") and is_record(line):
                 break
             good = start
         if good < size:
@@ -205,9 +206,8 @@ def _line_start(file: IO[bytes], end: int, block: int = 65536) -> int:
     return 0
 
 
-def _is_record(line: bytes) -> bool:
-    if not line.endswith(b"\n"):
-        return False
+def is_record(line: bytes) -> bool:
+    """Whether a line of a journal is whole."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:

@@ -126,8 +126,12 @@ def _open_port(uri: str, default_port: int) -> None:
     parts = urlsplit(uri)
     try:
         host, port = parts.hostname or "localhost", parts.port or default_port
+    except ValueError as err:
+        # The error says what is there instead: of a password with a slash in it, the beginning.
+        raise unreachable(uri, "its port is no number") from err
+    try:
         socket.create_connection((host, port), timeout=KNOCK_TIMEOUT_S).close()
-    except (OSError, ValueError) as err:
+    except OSError as err:
         raise unreachable(uri, str(err)) from err
 
 

@@ -41,7 +41,7 @@ _COURIER = "from runner.tracking.courier import main; main()"
 
 
 class _Gone(Exception):
-    """The courier died before it answered."""
+    """The courier died before it answered, or there can be none."""
 
 
 class Courier:
@@ -65,7 +65,7 @@ class Courier:
             question: What it is asked.
         Raises:
             RunnerError: The courier's own.
-            _Gone: If it dies before it answers.
+            _Gone: If it cannot be started, or dies before it answers.
         """
         with self._lock:
             connection = self._running()
@@ -90,9 +90,10 @@ class Courier:
             self.end()
             return
         try:
-            self.ask(lambda: None, *question)
+            # With one that is gone went what it should forget.
+            if self._is_alive:
+                self.ask(lambda: None, *question)
         except _Gone:
-            # With it went what it should forget.
             pass
         finally:
             self._lock.release()
@@ -106,24 +107,36 @@ class Courier:
             process.kill()
         return process.wait()
 
+    @property
+    def _is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def _running(self) -> Connection:
         if self._connection is not None:
-            if self._process is not None and self._process.poll() is None:
+            if self._is_alive:
                 return self._connection
             self._connection.close()
-        ours, theirs = Pipe(duplex=True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _COURIER, str(theirs.fileno()), str(os.getpid())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            # Ctrl-C reaches the driver alone, which has it deliver what is left.
-            start_new_session=True,
-        )
-        theirs.close()
+        try:
+            ours, theirs = Pipe(duplex=True)
+            with theirs:
+                self._process = _started(theirs.fileno())
+        except OSError as err:
+            raise _Gone(f"the process that writes to MLflow cannot be started: {err}") from err
         self._connection = ours
         self.generation += 1
         return ours
+
+
+def _started(descriptor: int) -> "subprocess.Popen[bytes]":
+    """A courier that serves this process over a pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _COURIER, str(descriptor), str(os.getpid())],
+        pass_fds=[descriptor],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        # Ctrl-C reaches the driver alone, which has it deliver what is left.
+        start_new_session=True,
+    )
 
 
 _COURIERS: dict[int, Courier] = {}

@@ -1,7 +1,8 @@
 """One record into MLflow: safe to repeat, so that a retry never doubles anything."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -231,7 +232,8 @@ class Delivery:
         run_id, folder = self._run_id(key), self._folders.get(key)
         for path, text in texts.items():
             if folder is None:
-                self.client.log_text(run_id, text, path)
+                with _uploading():
+                    self.client.log_text(run_id, text, path)
             else:
                 _write_text(folder, path, text)
 
@@ -241,13 +243,14 @@ class Delivery:
         if not record.source.is_file():
             raise _Undeliverable(f"{record.source} is gone")
         run_id = self._run_id(record.key)
-        if record.source.name == target.name:
-            self.client.log_artifact(run_id, str(record.source), folder)
-            return
-        with tempfile.TemporaryDirectory() as temporary:
-            renamed = Path(temporary) / target.name
-            copyfile(record.source, renamed)
-            self.client.log_artifact(run_id, str(renamed), folder)
+        with _uploading():
+            if record.source.name == target.name:
+                self.client.log_artifact(run_id, str(record.source), folder)
+                return
+            with tempfile.TemporaryDirectory() as temporary:
+                renamed = Path(temporary) / target.name
+                copyfile(record.source, renamed)
+                self.client.log_artifact(run_id, str(renamed), folder)
 
     def _end(self, record: End) -> None:
         self.client.set_terminated(
@@ -256,6 +259,23 @@ class Delivery:
         self._steps.pop(record.key, None)
         self._folders.pop(record.key, None)
         self.existing.add(record.key)
+
+
+@contextmanager
+def _uploading() -> Iterator[None]:
+    """Where the client writes to S3 or the like by itself, the errors are those of that library.
+
+    Raises:
+        NotTaken: For every error that is neither MLflow's nor the operating system's.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError):
+        raise
+    except Exception as err:
+        raise NotTaken(f"{type(err).__name__}: {err}", is_refusal=False) from err
 
 
 def _is_refusal(err: Exception) -> bool:

@@ -5,7 +5,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,11 +92,14 @@ def _write_ahead(database: Path) -> None:
 
 
 def gather(uri: str) -> None:
-    """Move what a write-ahead log holds into its database file, which is then whole by itself."""
+    """Move what a write-ahead log holds into its database file, which is then whole by itself.
+
+    Where the disk refuses, it stays in the log, from where SQLite reads it too.
+    """
     database = sqlite_file(uri)
     if database is None or not database.with_name(database.name + "-wal").exists():
         return
-    with closing(sqlite3.connect(database)) as connection:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

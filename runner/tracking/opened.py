@@ -92,10 +92,17 @@ def origin_tags() -> dict[str, str]:
 def _children(
     client: "MlflowClient", experiment_id: str, study_id: str, parent_id: str
 ) -> dict[int, "Run"]:
-    """The oldest run of each trial; orphans of a deleted parent are given the new one."""
+    """The run of each trial; orphans of a deleted parent are given the new one.
+
+    A trial has two where MLflow made one only after the writer had looked for it and made
+    another. The one that has ended counts, or the oldest; the others are set apart.
+    """
     children: dict[int, Run] = {}
-    for run in study_runs(client, [experiment_id], study_id, kind="trial"):
-        children.setdefault(int(run.data.tags[TAG_TRIAL]), run)
-        if run.data.tags.get(TAG_PARENT) != parent_id:
+    runs = list(study_runs(client, [experiment_id], study_id, kind="trial"))
+    for run in sorted(runs, key=lambda run: run.info.status == RunStatus.RUNNING):
+        if children.setdefault(int(run.data.tags[TAG_TRIAL]), run) is not run:
+            client.set_tag(run.info.run_id, TAG_KIND, "duplicate")
+            client.set_terminated(run.info.run_id, status=RunStatus.KILLED)
+        elif run.data.tags.get(TAG_PARENT) != parent_id:
             client.set_tag(run.info.run_id, TAG_PARENT, parent_id)
     return children

@@ -1,13 +1,12 @@
 """One study in MLflow: a parent run, a child run a trial, and the writer that feeds them."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from runner.tracking.carrier import Carrier
 from runner.tracking.opened import Opened
 from runner.tracking.records import (
-    TAG_OUTCOME,
     Batch,
     End,
     FileCopy,
@@ -195,20 +194,6 @@ class StudyRun:
             artifact_path: Run-relative path, file name included.
         """
         self._writer.put(FileCopy(number, local_path, artifact_path))
-
-    def mark_dead(self, numbers: Iterable[int], *, outcome: str = "lost") -> list[int]:
-        """End those of these trials whose runs still look alive, as KILLED with an outcome tag.
-
-        Args:
-            numbers: Trials that the study knows not to be running.
-            outcome: Value of the outcome tag.
-        Returns:
-            The trials that were marked.
-        """
-        dead = [n for n in numbers if self.statuses.get(n) is RunStatus.RUNNING]
-        for number in dead:
-            self.end_trial(number, status=RunStatus.KILLED, tags={TAG_OUTCOME: outcome})
-        return dead
 
     def flush(self, *, within_s: float | None = None) -> None:
         """Wait until MLflow holds everything logged so far.

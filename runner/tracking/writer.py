@@ -191,7 +191,9 @@ class Writer:
             except NotTaken as err:
                 if err.is_refusal:
                     return self._done(record, refusal=str(err))
-                self._stumble(err)
+                self._stumble(str(err))
+            except Exception as err:  # noqa: BLE001 - this thread would end, and nobody hear of it
+                self._stumble(f"{type(err).__name__}: {err}")
             else:
                 return self._done(record)
             is_retry = True
@@ -208,11 +210,11 @@ class Writer:
                 self._refused += [without_secrets(refusal)] * record_count(record)
             self._changed.notify_all()
 
-    def _stumble(self, err: Exception) -> None:
+    def _stumble(self, why: str) -> None:
         with self._changed:
             self._failures += 1
             since_s = self._trouble.since_s if self._trouble else time.monotonic()
-            self._trouble = Trouble(without_secrets(str(err)), since_s)
+            self._trouble = Trouble(without_secrets(why), since_s)
             self._changed.notify_all()
 
     def _sleep(self, pause_s: float) -> None:

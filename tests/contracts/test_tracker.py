@@ -298,19 +298,20 @@ def test_download_artifact_missing_says_which_run_and_path(
         tracking.download_artifact("0" * 32, "experiment.json", tmp_path)
 
 
-def test_mark_dead_ends_only_runs_that_look_alive(tracking: Tracking, study_id: str) -> None:
+def test_trial_with_two_runs_keeps_the_one_that_ended(tracking: Tracking, study_id: str) -> None:
+    """Fails where `_children` leaves the other one as it is: RUNNING."""
     first = open_study(tracking, study_id)
-    for number in range(3):
-        open_trial(first, number)
+    open_trial(first, 0)
+    first.flush()
+    tags = dict(tracking.client.get_run(first.run_ids[0]).data.tags)
+    twin = tracking.client.create_run(first.experiment_id, tags=tags, start_time=1).info.run_id
     first.end_trial(0, status="FINISHED", tags={"runner.outcome": "complete"})
-    first.close("KILLED")
-
+    first.close("FINISHED")
     second = open_study(tracking, study_id)
-    assert second.mark_dead([0, 1, 17]) == [1]
     second.close("FINISHED")
-    trials = read_trials(tracking, study_id)
-    assert [trial.status for trial in trials] == ["FINISHED", "KILLED", "RUNNING"]
-    assert [trial.tags.get("runner.outcome") for trial in trials] == ["complete", "lost", None]
+    assert second.run_ids == first.run_ids
+    assert tracking.client.get_run(twin).info.status == "KILLED"
+    assert [trial.run_id for trial in read_trials(tracking, study_id)] == [first.run_ids[0]]
 
 
 def test_deleted_parent_new_one_adopts_the_children(tracking: Tracking, study_id: str) -> None:

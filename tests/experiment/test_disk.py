@@ -102,6 +102,15 @@ def test_require_writable_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Pa
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
+def test_require_writable_leaves_a_probe_that_is_swept_where_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails with the name that the probe had before, which did not end in `.tmp`."""
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    require_writable(tmp_path)
+    assert len(list(tmp_path.glob("*.tmp"))) == 1
+
+
 def test_require_writable_of_a_full_or_read_only_disk_is_refused(disk: Disk) -> None:
     require_writable(disk.path)
     disk.fill()

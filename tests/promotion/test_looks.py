@@ -11,10 +11,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
 
+from runner.errors import TrackingUnreachable
 from runner.experiment import Experiment, Store
 from runner.promotion.gate import Evaluation
 from runner.promotion.looks import count_looks, end_look, looking, read_look
@@ -144,6 +146,27 @@ def test_look_that_mlflow_could_not_be_told_the_end_of_is_ended_by_the_next_comm
 
     with pytest.raises(ValueError):
         fail()
+    monkeypatch.undo()
+    assert searched.status(looks[0]) == ("RUNNING", None)
+    read_study(store, searched.record.name)
+    assert searched.status(looks[0]) == ("KILLED", "interrupted")
+
+
+@pytest.mark.parametrize("error", [MlflowException("no answer"), KeyboardInterrupt()])
+def test_look_that_was_made_and_its_answer_lost_is_ended_by_the_next_command(
+    searched: Searched, store: Store, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Fails with `is_left` set only once the look is known."""
+    client, looks = searched.tracking.client, list[str]()
+    create_run = client.create_run
+
+    def made(*args: Any, **kwargs: Any) -> None:
+        looks.append(create_run(*args, **kwargs).info.run_id)
+        raise error
+
+    monkeypatch.setattr(client, "create_run", made)
+    with pytest.raises((TrackingUnreachable, KeyboardInterrupt)), searched.look():
+        raise AssertionError("there is no look")
     monkeypatch.undo()
     assert searched.status(looks[0]) == ("RUNNING", None)
     read_study(store, searched.record.name)

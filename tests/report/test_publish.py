@@ -2,15 +2,24 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from runner.data import open_source
 from runner.experiment import Experiment, LabelKind, Modality, Store
-from runner.report import board_of, draw_into_run, page_of, show_leaderboard, study_html
-from runner.tracking import connect
+from runner.report import (
+    board_of,
+    draw_into_run,
+    page_of,
+    publish,
+    show_leaderboard,
+    study_html,
+)
+from runner.study import WEIGHTS, trial_folder
+from runner.tracking import StudyRun, connect
 from tests.report.conftest import CUSTOM, make_study
 from tests.report.outline import Outline
 
@@ -63,6 +72,44 @@ def test_page_of_a_study_that_never_began_has_a_name(store: Store) -> None:
     assert page_of(record).name == "mine:1"
     assert page_of(record).facts == {}
     assert board_of(record).metric == "value"
+
+
+class Taking:
+    """A study's runs in an MLflow that takes everything."""
+
+    def __init__(self) -> None:
+        self.run_ids = {0: "a"}
+        self.files: list[str] = []
+
+    def flush(self, *, within_s: float | None = None) -> None:
+        """At once."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Nobody looks at them."""
+
+    def add_artifacts(self, texts: Mapping[str, str]) -> None:
+        """Nor at these."""
+
+    def add_artifact_file(self, number: int, local_path: Path, artifact_path: str) -> None:
+        self.files.append(artifact_path)
+
+
+@pytest.mark.parametrize("within_s", [None, 5.0])
+def test_publish_moves_the_best_weights_but_for_whoever_is_in_a_hurry(
+    store: Store, within_s: float | None
+) -> None:
+    """Fails where they are moved whatever `within_s` is: an upload is then cut off."""
+    record = make_study(store, CUSTOM, values=[1.0])
+    weights = trial_folder(record.folder, 0) / WEIGHTS
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    weights.touch()
+    taking = Taking()
+    experiment = Experiment.from_resolved(record.attributes["experiment"])
+
+    publish(experiment, record, cast(StudyRun, taking), within_s=within_s)
+
+    assert taking.files == ([f"weights/{WEIGHTS}"] if within_s is None else [])
+    assert weights.exists() == (within_s is not None)
 
 
 def reviews(folder: Path) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def test_stop_of_the_study_while_the_driver_gets_ready_is_obeyed(searching: Sear
     with searching(trials=1, between=ask_to_stop) as opened:
         assert opened.no_job() is NoJob.DONE
         assert opened.outcomes == []
+        assert opened.feed.was_asked
 
 
 def test_failures_in_a_row_stop_the_search_and_say_which_and_where(searching: Searching) -> None:
@@ -189,6 +190,7 @@ def test_failures_in_a_row_stop_the_search_and_say_which_and_where(searching: Se
         assert opened.outcomes == ["failed"] * 3
         with pytest.raises(SearchStopped) as caught:
             require_success(opened.feed)
+        assert not opened.feed.was_asked
         assert all(run.status == "FAILED" for run in opened.runs().values())
     message = str(caught.value)
     assert message.startswith("3 trials in a row failed, the last (trial 2) with: the learning")
@@ -526,3 +528,39 @@ def test_results_that_cannot_be_written_stop_the_search_and_the_trial_runs_again
     (Path(spec.folder) / "evaluation.json").rmdir()
     with searching(trials=1) as opened:
         assert opened.next().key == Attempt(0, 1)
+
+
+def test_signal_while_a_trial_is_begun_has_that_trial_leave(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where `_begin` does not look at `stop_reason` once the trial is among the running."""
+    with searching() as opened:
+        begin = opened.record.begin
+
+        def interrupted(number: int) -> int:
+            opened.feed.stop("interrupted")
+            return begin(number)
+
+        monkeypatch.setattr(opened.record, "begin", interrupted)
+        key = opened.next().key
+        assert opened.feed.cancellations() == {key: Decision.PAUSE}
+        opened.end(key, Outcome.PAUSED)
+
+
+@pytest.mark.parametrize("moment", ["report", "end"])
+def test_inline_search_whose_feed_fails_ends_with_the_feeds_own_error(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Fails where the backend does not raise it again, or asks the feed once more."""
+    with searching() as opened:
+        asked: list[str] = []
+
+        def refused(key: Attempt, *_: object) -> None:
+            asked.append(moment)
+            raise DiskRefused("the disk is full")
+
+        monkeypatch.setattr(opened.feed, moment, refused)
+        with pytest.raises(DiskRefused, match="the disk is full"):
+            opened.run_inline()
+        assert asked == [moment]
+        assert opened.outcomes == ["running"]

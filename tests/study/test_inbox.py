@@ -1,5 +1,8 @@
 """Wishes left as files."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from runner.errors import DiskRefused
 from runner.study import post
 from runner.study.inbox import INBOX, Enqueue, StopStudy, StopTrial, pending, settled
-from tests.disks import Disk
+from tests.disks import NOBODY, Disk, as_nobody
 
 
 def test_pending_of_no_inbox_is_empty(tmp_path: Path) -> None:
@@ -52,3 +55,24 @@ def test_post_on_a_full_disk_is_refused_and_leaves_nothing(disk: Disk) -> None:
     with pytest.raises(DiskRefused, match="the disk is full"):
         post(disk.path, "stop-study", {})
     assert list((disk.path / INBOX).iterdir()) == []
+
+
+def test_wish_of_another_user_is_left_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Fails where `_wish_in`, or `_remove`, lets the PermissionError out."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        folder.chmod(0o755)
+        post(folder, "stop-study", {})
+        (wish,) = pending(folder)
+        (secret,) = (folder / INBOX).iterdir()
+        with as_nobody():
+            settled(folder, wish)
+            os.seteuid(0)
+            secret.chmod(0o600)
+            os.seteuid(NOBODY)
+            assert pending(folder) == pending(folder) == []
+    finally:
+        shutil.rmtree(folder)
+    removed, read = (record.message for record in caplog.records)
+    assert f"{wish.id}.json cannot be removed: " in removed
+    assert f"{wish.id}.json cannot be read: " in read

@@ -13,6 +13,7 @@ import pytest
 from runner.errors import DiskRefused
 from runner.experiment import ChoiceParameter, FixedParameter, Space, Store
 from runner.study import EVALUATION, WEIGHTS, StudyRecord, trial_folder
+from runner.study.folders import StudyFolder
 from runner.tracking import Tracking, read_trials
 from runner.trial import Ending, Outcome, Report
 from tests.disks import Disk
@@ -83,6 +84,27 @@ def test_catch_up_with_an_evaluation_that_a_power_cut_damaged_tells_the_end_with
         assert opened.record.trial(number).value == 0.52
     assert "is damaged (" in caplog.text
     assert f"trial {number} goes without it" in caplog.text
+
+
+def test_catch_up_of_a_trial_that_another_machine_ran_leaves_its_history_to_that_machine(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Fails where a trial that left nothing here is told as one with nothing to tell."""
+    monkeypatch.setattr(StudyFolder, "is_shared", True)
+    with searching() as opened:
+        number = unheard(opened, Outcome.COMPLETE, begun=True)
+    here, elsewhere = trial_folder(opened.folder, number), tmp_path / "elsewhere"
+    for _ in range(2):
+        with searching(between=lambda _: here.exists() and here.rename(elsewhere)) as opened:
+            run = opened.runs()[number]
+            assert (run.status, run.tags["runner.outcome"]) == ("FINISHED", "complete")
+            assert opened.tracking.client.list_artifacts(run.run_id) == []
+            assert opened.logbook.elsewhere == 1
+    with searching(between=lambda _: elsewhere.rename(here)) as opened:
+        assert opened.steps(number) == [1, 2, 3]
+        run = opened.runs()[number]
+        assert opened.tracking.download_artifact(run.run_id, EVALUATION, tmp_path).exists()
+        assert opened.logbook.elsewhere == 0
 
 
 def test_keep_on_a_full_disk_is_refused_before_the_end_is_told(

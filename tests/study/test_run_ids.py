@@ -45,6 +45,19 @@ def test_add_on_a_full_disk_raises_nothing_and_readers_ask_mlflow(
     assert known_run_ids(disk.path) == {0: "a"}
 
 
+def test_begin_on_a_full_disk_gives_the_file_up(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fails where `begin` lets the refusal out: the search then ends with it."""
+    RunIds(disk.path).begin({0: "a"})
+    disk.fill()
+    ids = RunIds(disk.path)
+    ids.begin(dict.fromkeys(range(200), "b" * 32))
+    ids.add(200, "c")
+    assert known_run_ids(disk.path) is None
+    assert len(caplog.records) == 1
+
+
 def test_file_that_a_power_cut_left_as_zeros_is_none(tmp_path: Path) -> None:
     (tmp_path / RUNS).write_bytes(b"0 a\n" + b"\0" * 30 + b"\n2 c\n")
     assert known_run_ids(tmp_path) is None

@@ -63,6 +63,13 @@ def test_connect_nothing_listens_says_so_in_seconds_without_secrets(
     assert "s3cret" not in message
 
 
+def test_connect_password_with_a_slash_shows_nothing_of_it(store: Store) -> None:
+    """Fails where the message is that of `urlsplit(...).port`: it has "secr" in it."""
+    with pytest.raises(TrackingUnreachable, match="its port is no number") as caught:
+        connect("postgresql://user:secr/et@h/db", store)
+    assert "secr" not in str(caught.value)
+
+
 def test_connect_file_is_no_database_names_it(store: Store, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.txt"
     wrong.write_text("not a database, but long enough to be read as the header of one " * 20)

@@ -1,5 +1,6 @@
 """MLflow in a process of its own: it may die, and it dies with its driver."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -82,6 +83,40 @@ def test_killed_again_and_again_every_record_arrives_once(store: Store, study_id
         assert trial.status == "FINISHED"
         points = tracking.metric_history(trial.run_id, "loss")
         assert [point.step for point in points] == [0, 1, 2]
+
+
+def test_that_cannot_be_started_is_trouble_and_is_started_later(
+    store: Store, study_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where `_running` lets the OSError out: `trouble` then has no more than that."""
+    study = open_study(store, study_id)
+    (courier,) = couriers(os.getpid())
+
+    def refused(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.Popen", refused)
+        courier.kill()
+        study.open_trial(0, name="trial 0", params={}, tags={})
+        deadline = time.monotonic() + 10.0
+        while study.trouble is None or "cannot be started" not in study.trouble.why:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    study.close("FINISHED")
+    assert len(read_trials(connect(None, store), study_id)) == 1
+
+
+def test_closing_a_line_of_a_dead_one_starts_no_other(store: Store, study_id: str) -> None:
+    """Fails where `leave` asks whether or not there is one."""
+    study = open_study(store, study_id)
+    study.flush()
+    (courier,) = couriers(os.getpid())
+    courier.kill()
+    courier.wait()
+    study._carrier.close()
+    assert couriers(os.getpid()) == []
+    study.close("FINISHED")
 
 
 DRIVER = """

@@ -14,6 +14,8 @@ import pytest
 from runner.experiment import Store
 from runner.tracking import connect, connect_apart
 from runner.tracking.disks import is_on_local_disk
+from runner.tracking.first_use import gather
+from tests.disks import Disk
 
 CONNECT = """
 import sys
@@ -99,6 +101,19 @@ def test_new_store_on_a_disk_that_others_may_write_to_keeps_none(
     connect(None, store)
     with closing(sqlite3.connect(store.root / "mlflow.db")) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_gather_on_a_full_disk_leaves_the_log_as_it_is(disk: Disk) -> None:
+    """Fails where `gather` lets SQLite's error out: a search then ends with it."""
+    database = disk.path / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE runs (id)")
+        connection.execute("INSERT INTO runs VALUES (?)", ("x" * 500_000,))
+        connection.commit()
+        disk.fill()
+        gather(f"sqlite:///{database}")
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (1,)
 
 
 def test_is_on_local_disk_goes_by_the_nearest_mount(monkeypatch: pytest.MonkeyPatch) -> None:

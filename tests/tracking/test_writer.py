@@ -124,10 +124,29 @@ def test_flush_refused_record_is_counted_once_and_the_rest_delivered() -> None:
     assert arrived == [1, 3]
 
 
+def test_writer_error_that_nobody_foresaw_is_trouble_and_does_not_end_the_thread() -> None:
+    """Fails where only NotTaken is caught: the thread ends, and `trouble` stays None."""
+    is_broken = threading.Event()
+    is_broken.set()
+
+    def deliver(record: Record, _: bool) -> None:
+        if is_broken.is_set():
+            raise OSError("no more processes")
+
+    ours = writer(deliver, patience_s=0.2)
+    ours.put(ending(1))
+    with pytest.raises(TrackingUnreachable, match=r"1 record\(s\): OSError: no more processes$"):
+        ours.flush()
+    assert ours.trouble is not None
+    is_broken.clear()
+    ours.close()
+    assert ours.undelivered == 0
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_flush_writer_thread_died_does_not_hang() -> None:
     def deliver(record: Record, _: bool) -> None:
-        raise TypeError("a mistake of ours")
+        raise SystemExit
 
     ours = writer(deliver)
     ours.put(ending(1))

@@ -57,6 +57,11 @@ class StudyRow:
         self._row = row
         self._holding: Holding | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """See `Place`."""
+        return True
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """See `Place`."""
