@@ -24,6 +24,7 @@ from runner.models.catalogue import (
     pretrained_tags,
     registry_config,
 )
+from runner.models.weight_files import only_tensors
 from runner.models.wording import first_line
 
 # The hub answers in well under a second; name resolution alone can hang for 20 s without a bound.
@@ -47,7 +48,8 @@ def hub_state(name: str) -> dict[str, torch.Tensor]:
     _require_published(model_name)
     _require_reachable(model_name)
     try:
-        model = timm.create_model(model_name, pretrained=True)
+        with only_tensors():
+            model = timm.create_model(model_name, pretrained=True)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, UnpicklingError) as err:
         why = f"the download failed: {first_line(err)}"
         # timm says the same in words of its own, and how to run it all the same.

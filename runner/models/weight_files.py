@@ -22,6 +22,9 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 _BUNDLED = Path(__file__).parent / "bundled"
 # Where training scripts keep the weights in a checkpoint; the averaged ones first, as timm does.
 _NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# Variables of torch.load; it refuses to load anything while both are set.
+_ONLY_TENSORS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_ANYTHING = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
 def read_state(path: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, torch.Tensor]:
@@ -73,6 +76,24 @@ def writing_weights(path: Path) -> Iterator[None]:
             raise
         code = int(number[1])
         raise refused(OSError(code, os.strerror(code)), path) from error
+
+
+@contextmanager
+def only_tensors() -> Iterator[None]:
+    """In this block `torch.load` makes nothing but tensors, whatever its caller asks for.
+
+    timm loads a file by its plain address once more without `weights_only` where the first
+    attempt ends in a TypeError, which whoever made the file can bring about.
+
+    Side effects: sets two variables of the environment, which the whole process sees.
+    """
+    before = {name: os.environ.pop(name, None) for name in (_ONLY_TENSORS, _ANYTHING)}
+    os.environ[_ONLY_TENSORS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_ONLY_TENSORS]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def bundled_file(name: str) -> Path:

@@ -22,6 +22,7 @@ from safetensors.torch import save
 
 from runner.errors import WeightsUnavailable
 from runner.models import hub, load_weights
+from tests.pickles import RunsCode
 
 _COMMIT = "0" * 40
 
@@ -140,16 +141,6 @@ def _downloaded(home: Path, endpoint: str, name: str) -> "subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-class _RunsCode:
-    """A pickle that makes a folder when it is loaded by whoever trusts it."""
-
-    def __init__(self, trace: Path) -> None:
-        self._trace = str(trace)
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (self._trace,)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("field", [None, "hf_hub_filename"])
 def test_load_weights_of_a_hub_file_that_runs_code_is_refused_before_it_does(
@@ -157,7 +148,7 @@ def test_load_weights_of_a_hub_file_that_runs_code_is_refused_before_it_does(
 ) -> None:
     trace = tmp_path / "trace"
     evil = io.BytesIO()
-    torch.save({"fc.weight": torch.ones(1), "x": _RunsCode(trace)}, evil)
+    torch.save({"fc.weight": torch.ones(1), "x": RunsCode(trace)}, evil)
     config = json.loads(_CONFIG)
     if field is not None:
         config[field] = "weights.pt"

@@ -14,16 +14,7 @@ from safetensors.torch import save_file
 from runner.errors import WeightsUnavailable
 from runner.models import fingerprint, load_weights
 from runner.models.weight_files import package_file, read_state
-
-
-class _RunsCode:
-    """A pickle that makes a folder when it is loaded by whoever trusts it."""
-
-    def __init__(self, trace: Path) -> None:
-        self._trace = str(trace)
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (self._trace,)
+from tests.pickles import RunsCode
 
 
 def test_read_state_of_half_precision_gives_float32_and_keeps_integers(tmp_path: Path) -> None:
@@ -60,7 +51,7 @@ def test_read_state_of_a_file_that_runs_code_is_refused_before_it_does(
     tmp_path: Path, suffix: str, is_zip: bool
 ) -> None:
     file, trace = tmp_path / f"evil{suffix}", tmp_path / "trace"
-    content = {"w": torch.ones(1), "x": _RunsCode(trace)}
+    content = {"w": torch.ones(1), "x": RunsCode(trace)}
     torch.save(content, file, _use_new_zipfile_serialization=is_zip)
     assert zipfile.is_zipfile(file) is is_zip
     rule = r"refused: loading it would run code \(.*mkdir" if is_zip else "refused|not a PyTorch"
@@ -74,7 +65,7 @@ def test_read_state_of_a_file_that_runs_code_is_refused_before_it_does(
 
 def test_read_state_of_a_plain_pickle_is_refused(tmp_path: Path) -> None:
     file, trace = tmp_path / "evil.pt", tmp_path / "trace"
-    file.write_bytes(pickle.dumps(_RunsCode(trace)))
+    file.write_bytes(pickle.dumps(RunsCode(trace)))
     with pytest.raises(WeightsUnavailable, match=r"evil\.pt: "):
         read_state(file)
     assert not trace.exists()
