@@ -1,6 +1,7 @@
 """Pickles of people who wish to run code here."""
 
 import os
+from collections import OrderedDict
 from pathlib import Path
 
 
@@ -12,3 +13,10 @@ class RunsCode:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, (self._trace,)
+
+
+class FailsWhereOnlyTensorsMay:
+    """Ends in a TypeError with `weights_only`, and is sound without."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return OrderedDict, (), (None, {})

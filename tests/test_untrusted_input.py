@@ -6,7 +6,6 @@ library that does it of its own accord is given such data.
 
 import ast
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 
 from runner.errors import WeightsUnavailable
 from runner.models import load_weights
-from tests.pickles import RunsCode
+from tests.pickles import FailsWhereOnlyTensorsMay, RunsCode
 
 RUNNER = Path(__file__).parents[1] / "runner"
 
@@ -157,13 +156,6 @@ def test_code_that_does_not_is_let_pass(code: str) -> None:
     assert list(flaws(ast.parse(code))) == []
 
 
-class _TypeErrorThen:
-    """A pickle that `weights_only` ends in a TypeError, and that is sound without."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return OrderedDict, (), (None, {})
-
-
 @pytest.mark.parametrize("variable", [None, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
 def test_weights_that_timm_would_load_a_second_time_as_a_pickle_do_not_run_code(
     variable: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -171,7 +163,7 @@ def test_weights_that_timm_would_load_a_second_time_as_a_pickle_do_not_run_code(
     """Taken out: `only_tensors` around `timm.create_model`, and its second variable."""
     evil, trace = tmp_path / "hub/checkpoints/seresnet18-4bb0ce65.pth", tmp_path / "trace"
     evil.parent.mkdir(parents=True)
-    torch.save([_TypeErrorThen(), RunsCode(trace)], evil)
+    torch.save([FailsWhereOnlyTensorsMay(), RunsCode(trace)], evil)
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
     if variable is not None:
         monkeypatch.setenv(variable, "1")

@@ -13,6 +13,7 @@ from runner.data.errors import DataSettingError, named
 from runner.data.example import Part
 from runner.data.folder import PART_FOLDERS
 from runner.errors import DataError
+from runner.experiment import first_line
 
 _PROBE_TIMEOUT_S = 5.0
 
@@ -65,7 +66,7 @@ def load_hub_set(place: HubPlace) -> Any:
     except Exception as err:
         if reachable:
             raise DataSettingError(
-                "data.name", f"`datasets` cannot load it: {_first_line(err)}", seen=name
+                "data.name", f"`datasets` cannot load it: {first_line(err)}", seen=name
             ) from err
         raise DataError(
             f"the Hugging Face hub cannot be reached and {name} is not in the local cache. "
@@ -84,13 +85,9 @@ def _load_local(datasets: Any, folder: Path, config: str | None) -> Any:
     except Exception as err:
         raise DataSettingError(
             "data.name",
-            f"`datasets` cannot load this folder: {_first_line(err)}",
+            f"`datasets` cannot load this folder: {first_line(err)}",
             seen=str(folder),
         ) from err
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err) or type(err).__name__).splitlines()[0]
 
 
 def _hub_answers() -> bool:

@@ -51,6 +51,12 @@ def without_secrets(text: str) -> str:
     return hidden
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, without secrets; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return without_secrets(lines[0]) if lines else type(error).__name__
+
+
 def has_secret(address: str) -> bool:
     """Whether an address has more than a user's name in it that ought not to be shown.
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from timm.models import clean_state_dict
 
 from runner.errors import WeightsUnavailable
-from runner.experiment import refusals, refused, replacing
+from runner.experiment import first_line, refusals, refused, replacing
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -44,10 +44,18 @@ def read_state(path: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str,
             f"weights file {path}: {path.suffix or 'no ending'!r} is not a weights file; "
             f"allowed: {', '.join(suffixes)}"
         )
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    if not state:
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        tensors = {name: _as_float32(tensor) for name, tensor in state.items()}
+    except WeightsUnavailable:
+        raise
+    except Exception as err:
+        # What a crafted file brings about in the libraries is of any type.
+        why = f"not readable: {first_line(err)}"
+        raise WeightsUnavailable(f"weights file {path}: {why}") from err
+    if not tensors:
         raise WeightsUnavailable(f"weights file {path}: no tensors in it")
-    return {name: _as_float32(tensor) for name, tensor in state.items()}
+    return tensors
 
 
 def write_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -143,14 +151,6 @@ def package_file(distribution: str) -> Path:
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as err:
-        raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
-    return tensors
-
-
 def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     try:
         # timm's training script keeps its arguments as a Namespace: attributes only, no code.
@@ -158,15 +158,13 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as err:
         raise WeightsUnavailable(f"weights file {path}: {_why_refused(path)}") from err
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
-        raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
     return _tensors_in(content, path)
 
 
 def _why_refused(path: Path) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (RuntimeError, ValueError, UnpicklingError, EOFError):
+    except Exception:  # noqa: BLE001 - no names then, and the file stays refused
         names = []
     if not names:
         return "not a PyTorch weights file"

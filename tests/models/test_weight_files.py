@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from runner.errors import WeightsUnavailable
 from runner.models import fingerprint, load_weights
 from runner.models.weight_files import package_file, read_state
-from tests.pickles import RunsCode
+from tests.pickles import FailsWhereOnlyTensorsMay, RunsCode
 
 
 def test_read_state_of_half_precision_gives_float32_and_keeps_integers(tmp_path: Path) -> None:
@@ -69,6 +69,27 @@ def test_read_state_of_a_plain_pickle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match=r"evil\.pt: "):
         read_state(file)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [FailsWhereOnlyTensorsMay(), {1: torch.ones(1), "w": torch.ones(1)}],
+)
+def test_read_state_of_a_pickle_that_libraries_do_not_expect_is_refused(
+    tmp_path: Path, content: object
+) -> None:
+    """Taken out: that errors of any type are caught; TypeError and AttributeError came through."""
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(WeightsUnavailable, match=r"odd\.pth: not readable: "):
+        read_state(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02R.", b"\x80\x02a."])
+def test_read_state_of_a_pickle_of_nonsense_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Taken out: that errors of any type are caught; IndexError came through."""
+    (tmp_path / "odd.pth").write_bytes(content)
+    with pytest.raises(WeightsUnavailable, match=r"odd\.pth: not"):
+        read_state(tmp_path / "odd.pth")
 
 
 @pytest.mark.parametrize(
