@@ -24,7 +24,7 @@ from runner.data.inside import place_inside
 from runner.data.keeping import why_no_copy
 from runner.data.manifest import manifest_names
 from runner.errors import DataError
-from runner.experiment import FolderData, ManifestData, is_address, without_secrets
+from runner.experiment import FolderData, ManifestData, first_line, is_address
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
 _KEYS = ("path", "validation_path", "test_path")
@@ -89,15 +89,14 @@ class _Store:
 
         try:
             files, root = fsspec.core.url_to_fs(address)
-        except ImportError as error:
-            why = without_secrets(str(error))
-            rule = f"cannot be read: {why}. It is needed on every machine that runs trials"
+            # A process that opens the same address again shall hear of what has changed.
+            files.invalidate_cache()
+        except Exception as error:
+            # Some file systems ask for arguments that no address holds, or connect at once.
+            rule = f"cannot be read: {first_line(error)}"
+            if isinstance(error, ImportError):
+                rule += ". It is needed on every machine that runs trials"
             raise DataSettingError(key, rule, seen=address) from error
-        except ValueError as error:
-            why = without_secrets(str(error))
-            raise DataSettingError(key, f"cannot be read: {why}", seen=address) from error
-        # A process that opens the same address again shall hear of what has changed.
-        files.invalidate_cache()
         return cls(key, address, files, str(root).rstrip("/"))
 
     @property
@@ -119,10 +118,8 @@ class _Store:
         except FileNotFoundError as error:
             raise DataSettingError(self.key, "there is nothing", seen=self.address) from error
         except Exception as error:
-            said = without_secrets((str(error) or type(error).__name__).splitlines()[0])
-            raise DataError(
-                f"{self.key}: {self.address} cannot be read ({type(error).__name__}: {said})"
-            ) from error
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise DataError(f"{self.key}: {self.address} cannot be read ({said})") from error
 
     def file(self) -> dict[str, Listed]:
         """The one file at the address, by its name."""
