@@ -75,6 +75,16 @@ def load_hub_set(place: HubPlace) -> Any:
         ) from err
 
 
+def folders_of(place: HubPlace) -> tuple[Path, ...]:
+    """Where the images may lie that a data set names: its own folder and the caches."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    caches = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    own = () if place.local is None else (place.local,)
+    return (*own, *(Path(cache) for cache in caches))
+
+
 def _load_local(datasets: Any, folder: Path, config: str | None) -> Any:
     """A folder written by `save_to_disk`, or one that `load_dataset` understands."""
     saved = (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
