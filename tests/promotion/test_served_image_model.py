@@ -316,10 +316,10 @@ def test_predict_top_k_adds_the_next_best(model: Any, top_k: int, ranks: int) ->
     ("broken", "reason"),
     [
         (b"", "the file is empty"),
-        (b"no image", "not an image that Pillow knows"),
+        (b"no image", "not an image, or of none of the formats read"),
         (_encoded(_picture(90, 90), "JPEG")[:900], "image file is truncated"),
         ("???", "text that is not base64"),
-        (base64.b64encode(b"no image").decode(), "not an image that Pillow knows"),
+        (base64.b64encode(b"no image").decode(), "not an image, or of none of the formats read"),
         (None, "a NoneType, not bytes or base64 text"),
     ],
 )
