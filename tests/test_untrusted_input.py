@@ -1,6 +1,7 @@
 """No code of the runner makes code out of data: read from the syntax of every module.
 
-What may is in EXCEPTIONS, each with its reason. docs/threats.md says what that leaves.
+What may is in EXCEPTIONS, each with its reason. docs/threats.md says what that leaves. And a
+library that does it of its own accord is given such data.
 """
 
 import ast
@@ -9,6 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from runner.errors import WeightsUnavailable
+from runner.models import load_weights
+from tests.pickles import FailsWhereOnlyTensorsMay, RunsCode
 
 RUNNER = Path(__file__).parents[1] / "runner"
 
@@ -148,6 +154,26 @@ def test_code_that_makes_code_out_of_data_is_found(code: str) -> None:
 )
 def test_code_that_does_not_is_let_pass(code: str) -> None:
     assert list(flaws(ast.parse(code))) == []
+
+
+@pytest.mark.parametrize("variable", [None, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
+def test_weights_that_timm_would_load_a_second_time_as_a_pickle_do_not_run_code(
+    variable: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken out: `only_tensors` around `timm.create_model`, and its second variable."""
+    evil, trace = tmp_path / "hub/checkpoints/seresnet18-4bb0ce65.pth", tmp_path / "trace"
+    evil.parent.mkdir(parents=True)
+    torch.save([FailsWhereOnlyTensorsMay(), RunsCode(trace)], evil)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    if variable is not None:
+        monkeypatch.setenv(variable, "1")
+    with pytest.raises(WeightsUnavailable) as caught:
+        load_weights("hub", "legacy_seresnet18", base=tmp_path)
+    assert not trace.exists()
+    assert "cannot convert dictionary update" in str(caught.value)
+    # The file is what it is taken for.
+    torch.load(evil, weights_only=False)
+    assert trace.is_dir()
 
 
 def test_page_on_threats_names_tests_that_there_are() -> None:

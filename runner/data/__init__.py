@@ -36,7 +36,7 @@ from runner.data.example import Example, Label, Labelled, Part, Source, Text, Te
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
 from runner.data.inside import place_inside
 from runner.data.keeping import size_words, why_no_copy
-from runner.data.local_files import files_below
+from runner.data.local_files import files_below, read_regular_file
 from runner.data.manifest import manifest_names
 from runner.data.opening import open_source
 from runner.data.pixels import load_pixels
@@ -105,6 +105,7 @@ __all__ = [
     "place_inside",
     "prune_cache",
     "random_draws",
+    "read_regular_file",
     "read_table",
     "remove_entry",
     "size_words",

@@ -25,7 +25,8 @@ was registered for them. TGA has no signature, so it comes last."""
 _DRAFT_MARGIN = 2  # a reduced JPEG keeps twice the side asked for, so the resize hides it
 _HAS_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 # Of a pixel with alpha there are five copies of 4 bytes at the worst: as decoded, as RGBA, its
-# white ground, both together, and RGB. So at most 2.5 GiB are in use, whatever the threads.
+# white ground, both together, and RGB. So at most 2.5 GiB are in use, whatever the threads, unless
+# data.max_megapixels lets pass a larger one, which is decoded alone: 3.3 GiB for 178 megapixels.
 _TURNS = Turns(2**27)
 _STRIP = 2**20  # values of a 16-bit image that are scaled at once: as float64 they take 8 bytes
 _BYTES_OF_A_PIXEL = 8  # four channels of 16 bits
@@ -67,7 +68,7 @@ def decode(
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        raise Unreadable("not an image that Pillow knows") from None
+        raise Unreadable("not an image, or of none of the formats read") from None
     except Image.DecompressionBombError as err:
         raise Unreadable(
             f"a decompression bomb, or a photo too large to be read: {err} Scale it down"

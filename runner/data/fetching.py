@@ -6,8 +6,9 @@ store that has changed gives another copy, and the study hears of it as of a cha
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -18,13 +19,13 @@ from pydantic import BaseModel
 from runner.data.budget import NoRoom
 from runner.data.copies import kept_copy
 from runner.data.disk import DiskRefused
-from runner.data.errors import DataSettingError
+from runner.data.errors import DataSettingError, named
 from runner.data.folder import IMAGE_SUFFIXES
 from runner.data.inside import place_inside
 from runner.data.keeping import why_no_copy
 from runner.data.manifest import manifest_names
 from runner.errors import DataError
-from runner.experiment import FolderData, ManifestData, is_address, without_secrets
+from runner.experiment import FolderData, ManifestData, first_line, is_address
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
 _KEYS = ("path", "validation_path", "test_path")
@@ -89,15 +90,14 @@ class _Store:
 
         try:
             files, root = fsspec.core.url_to_fs(address)
-        except ImportError as error:
-            why = without_secrets(str(error))
-            rule = f"cannot be read: {why}. It is needed on every machine that runs trials"
+            # A process that opens the same address again shall hear of what has changed.
+            files.invalidate_cache()
+        except Exception as error:
+            # Some file systems ask for arguments that no address holds, or connect at once.
+            rule = f"cannot be read: {first_line(error)}"
+            if isinstance(error, ImportError):
+                rule += ". It is needed on every machine that runs trials"
             raise DataSettingError(key, rule, seen=address) from error
-        except ValueError as error:
-            why = without_secrets(str(error))
-            raise DataSettingError(key, f"cannot be read: {why}", seen=address) from error
-        # A process that opens the same address again shall hear of what has changed.
-        files.invalidate_cache()
         return cls(key, address, files, str(root).rstrip("/"))
 
     @property
@@ -119,10 +119,8 @@ class _Store:
         except FileNotFoundError as error:
             raise DataSettingError(self.key, "there is nothing", seen=self.address) from error
         except Exception as error:
-            said = without_secrets((str(error) or type(error).__name__).splitlines()[0])
-            raise DataError(
-                f"{self.key}: {self.address} cannot be read ({type(error).__name__}: {said})"
-            ) from error
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise DataError(f"{self.key}: {self.address} cannot be read ({said})") from error
 
     def file(self) -> dict[str, Listed]:
         """The one file at the address, by its name."""
@@ -135,8 +133,7 @@ class _Store:
             # What cannot be listed would be left out in silence.
             lambda: self.files.find(self.root, detail=True, on_error="raise")
         )
-        named = {self._plain(place[len(self.root) :].strip("/")): place for place in infos}
-        chosen = {name: place for name, place in sorted(named.items()) if is_wanted(name)}
+        chosen = self._chosen(infos, is_wanted)
 
         def listed(place: str) -> Listed:
             info = infos[place]
@@ -147,6 +144,24 @@ class _Store:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return dict(zip(chosen, pool.map(listed, chosen.values()), strict=True))
 
+    def _chosen(self, places: Iterable[str], is_wanted: Callable[[str], bool]) -> dict[str, str]:
+        """What the library calls the wanted files, by their names.
+
+        Raises:
+            DataError: If two are of one name, as `a b` and `a%20b` of a web server.
+        """
+        root = self._bare(self.root)
+        # A page may link to one file by http and by https.
+        files = {self._bare(place): place for place in sorted(places)}
+        names = {place: self._plain(bare[len(root) :].strip("/")) for bare, place in files.items()}
+        wanted = sorted((name, place) for place, name in names.items() if is_wanted(name))
+        counts = Counter(name for name, _ in wanted)
+        doubled = [name for name, count in counts.items() if count > 1]
+        if doubled:
+            rule = f"lists different files of one name: {named(doubled)}"
+            raise DataError(f"{self.key}: {self.address} {rule}")
+        return dict(wanted)
+
     def _listed(self, place: str, info: Mapping[str, Any]) -> Listed:
         if info.get("type") == "directory":
             raise DataSettingError(self.key, "is a folder, not a file", seen=self.address)
@@ -156,19 +171,26 @@ class _Store:
         """A folder of this machine with these files.
 
         Raises:
-            DataError: If the store or this machine's disk refuses.
+            DataError: If the store or this machine's disk refuses, or a name leads out of the
+                folder; then nothing was fetched.
         """
         rows = [[name, file.size, file.sign] for name, file in sorted(listing.items())]
         text = json.dumps([self.address, rows])
         key = hashlib.sha256(text.encode()).hexdigest()[:32]
+        for name in listing:
+            self.place(cache / key, name)
 
         def fill(folder: Path) -> None:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 jobs = [
                     pool.submit(self._fetch, file, folder, name) for name, file in listing.items()
                 ]
-                for job in jobs:
-                    job.result()
+                try:
+                    for job in as_completed(jobs):
+                        job.result()
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
 
         nbytes = sum(file.size or 0 for file in listing.values())
         try:
@@ -198,8 +220,16 @@ class _Store:
         except DataError as error:
             raise DataError(f"{self.key}: {self.address}: {error}") from error
 
+    def _bare(self, place: str) -> str:
+        """What a web server lists, without the scheme: links may have another than the address."""
+        return place.partition("://")[2] if self._is_web else place
+
     def _plain(self, name: str) -> str:
-        return unquote(name) if self.address.lower().startswith("http") else name
+        return unquote(name) if self._is_web else name
+
+    @property
+    def _is_web(self) -> bool:
+        return self.address.lower().startswith("http")
 
 
 def _sign(info: Mapping[str, Any]) -> str:

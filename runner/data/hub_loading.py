@@ -13,6 +13,7 @@ from runner.data.errors import DataSettingError, named
 from runner.data.example import Part
 from runner.data.folder import PART_FOLDERS
 from runner.errors import DataError
+from runner.experiment import first_line
 
 _PROBE_TIMEOUT_S = 5.0
 
@@ -65,13 +66,23 @@ def load_hub_set(place: HubPlace) -> Any:
     except Exception as err:
         if reachable:
             raise DataSettingError(
-                "data.name", f"`datasets` cannot load it: {_first_line(err)}", seen=name
+                "data.name", f"`datasets` cannot load it: {first_line(err)}", seen=name
             ) from err
         raise DataError(
             f"the Hugging Face hub cannot be reached and {name} is not in the local cache. "
             "Load it once on a machine with a network and copy its cache, name a local folder "
             "in data.name, or use a bundled set (data.source: bundled)"
         ) from err
+
+
+def folders_of(place: HubPlace) -> tuple[Path, ...]:
+    """Where the images may lie that a data set names: its own folder and the caches."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    caches = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    own = () if place.local is None else (place.local,)
+    return (*own, *(Path(cache) for cache in caches))
 
 
 def _load_local(datasets: Any, folder: Path, config: str | None) -> Any:
@@ -84,13 +95,9 @@ def _load_local(datasets: Any, folder: Path, config: str | None) -> Any:
     except Exception as err:
         raise DataSettingError(
             "data.name",
-            f"`datasets` cannot load this folder: {_first_line(err)}",
+            f"`datasets` cannot load this folder: {first_line(err)}",
             seen=str(folder),
         ) from err
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err) or type(err).__name__).splitlines()[0]
 
 
 def _hub_answers() -> bool:

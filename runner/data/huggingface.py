@@ -13,9 +13,12 @@ from runner.data.hub_columns import (
     refuse_missing_labels,
     row_labels,
 )
-from runner.data.hub_loading import HubPlace, load_hub_set, parts_of
+from runner.data.hub_loading import HubPlace, folders_of, load_hub_set, parts_of
+from runner.data.inside import Fence
 from runner.data.labels import LabelColumns, refuse_idle_separator, refuse_unfit_columns
 from runner.data.listing import Listed, source_from_listing
+from runner.data.local_files import read_regular_file
+from runner.data.names import one_line
 from runner.data.scanning import Stamp
 from runner.experiment import LabelKind
 
@@ -38,6 +41,7 @@ class HubContents:
         places: (split, row) by position.
         ids: Example ids by position.
         scan_name: What tells this set from others in the cache of scans.
+        fence: Where the files may lie that the table names.
     """
 
     splits: tuple[Any, ...]
@@ -45,6 +49,7 @@ class HubContents:
     places: tuple[tuple[int, int], ...]
     ids: tuple[str, ...]
     scan_name: str
+    fence: Fence
 
     def keys(self) -> Sequence[str]:
         """The ids."""
@@ -58,10 +63,15 @@ class HubContents:
     def read(self, position: int) -> bytes:
         """The bytes stored in the table, or those of the file it names."""
         split, row = self.places[position]
-        cell = self.splits[split][row][self.column]
-        if cell["bytes"] is not None:
+        cell = self.splits[split][row][self.column] or {}
+        if cell.get("bytes") is not None:
             return bytes(cell["bytes"])
-        return Path(cell["path"]).read_bytes()
+        if not cell.get("path"):
+            raise ValueError("no image")
+        path = Path(cell["path"])
+        if not self.fence.holds(path):
+            raise ValueError(f"{one_line(str(path))} is not in the data set's own folder")
+        return read_regular_file(path)
 
 
 def huggingface_source(
@@ -106,6 +116,7 @@ def huggingface_source(
         tuple(places),
         tuple(entry.id for entry in listed),
         f"huggingface:{place.local or place.name}:{place.config}:{place.revision}",
+        Fence(*folders_of(place)),
     )
     return source_from_listing(
         place.title,

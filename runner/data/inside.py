@@ -30,6 +30,28 @@ def place_inside(folder: Path, name: str) -> Path:
     return target
 
 
+class Fence:
+    """Folders in which files must lie, wherever links lead; the folders may be links."""
+
+    def __init__(self, *folders: Path) -> None:
+        self._roots = tuple(os.path.realpath(folder) for folder in folders)
+        self._known: dict[str, str] = {}  # where folders really are: most files share a few
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file, which need not be there, lies in one of the folders."""
+        real = self._real(path)
+        return any(os.path.commonpath([root, real]) == root for root in self._roots)
+
+    def _real(self, path: Path) -> str:
+        if path.name in ("", ".."):
+            return os.path.realpath(path)
+        folder = str(path.parent)
+        if folder not in self._known:
+            self._known[folder] = os.path.realpath(folder)
+        real = os.path.join(self._known[folder], path.name)  # noqa: PTH118 - a million of them
+        return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
+
+
 def _is_possible(part: str) -> bool:
     try:
         return "\0" not in part and len(os.fsencode(part)) <= _LONGEST_PART_BYTES

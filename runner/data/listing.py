@@ -1,7 +1,6 @@
 """From a list of labelled names to an opened source: what folders, manifests and hubs share."""
 
 import logging
-import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from runner.data.labelling import (
     used_classes,
 )
 from runner.data.labels import RawLabel
+from runner.data.local_files import read_regular_file
 from runner.data.scanning import Contents, Finding, Stamp, digest_of, scan
 from runner.errors import DataError
 from runner.experiment import LabelKind
@@ -64,11 +64,7 @@ class FileContents:
 
     def read(self, position: int) -> bytes:
         """The whole file; see `Contents.read`."""
-        path = self.paths[position]
-        # A pipe would be waited for, and a device may never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise OSError("a folder, pipe or device, not a file")
-        return path.read_bytes()
+        return read_regular_file(self.paths[position])
 
 
 def source_from_listing(

@@ -1,6 +1,7 @@
-"""Which files a folder of this machine holds."""
+"""Which files a folder of this machine holds, and what is in one."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def files_below(folder: Path) -> Iterator[str]:
         OSError: If a folder in it cannot be read.
     """
     return (path.relative_to(folder).as_posix() for path in visible_files(folder))
+
+
+def read_regular_file(path: Path) -> bytes:
+    """The whole of a file that somebody else may have named.
+
+    Raises:
+        OSError: If it cannot be read, or is none: a pipe would be waited for, and a device may
+            never end.
+        ValueError: If it has a name that no file can have.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("a folder, pipe or device, not a file")
+    return path.read_bytes()
 
 
 def _raise(error: OSError) -> None:

@@ -9,6 +9,7 @@ from runner.data.cells import cell_text, refuse_half_characters
 from runner.data.errors import DataSettingError, counted, named
 from runner.data.example import Part, Source
 from runner.data.folder import PART_FOLDERS
+from runner.data.inside import Fence
 from runner.data.labels import (
     LabelColumns,
     read_label,
@@ -62,11 +63,12 @@ def manifest_source(
     table = read_table(path)
     _refuse_missing(path, table, columns)
     listed, paths = [], []
+    fence = None if allow_outside else Fence(root)
     for number, row in table.records():
         where = f"{path}, {table.unit} {number}"
         written = _path_in(where, row, columns.path)
         listed.append(_listed(where, row, written, columns, kind))
-        paths.append(_inside(root, written, where, allow_outside=allow_outside))
+        paths.append(_inside(root, written, where, fence))
     _refuse_repeats(path, table, listed)
     refuse_idle_separator(str(path), columns.labels, [entry.label for entry in listed])
     return source_from_listing(
@@ -151,14 +153,18 @@ def part_in(where: str, cell: str) -> Part | None:
     return part
 
 
-def _inside(root: Path, relative: str, where: str, *, allow_outside: bool) -> Path:
-    """The file a row names.
+def _inside(root: Path, relative: str, where: str, fence: Fence | None) -> Path:
+    """The file a row names; a link counts as what it leads to.
 
-    The check is on the text of the path: links that the owner put below the root are followed.
+    Args:
+        root: Folder that paths start from.
+        relative: The path as written.
+        where: The row, for messages.
+        fence: Where the file must lie; None: anywhere.
     """
     base = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links
-    path = os.path.normpath(os.path.join(base, relative))  # noqa: PTH118
-    if not allow_outside and os.path.commonpath([base, path]) != base:
+    path = Path(os.path.normpath(os.path.join(base, relative)))  # noqa: PTH118
+    if fence is not None and not fence.holds(path):
         raise DataSettingError(
             "data.allow_outside",
             f"{where}: {one_line(relative)} leaves the root folder {base}; set allow_outside: "
@@ -167,7 +173,7 @@ def _inside(root: Path, relative: str, where: str, *, allow_outside: bool) -> Pa
             seen="false",
             allowed=("true",),
         )
-    return Path(path)
+    return path
 
 
 def _refuse_repeats(path: Path, table: Table, listed: list[Listed]) -> None:

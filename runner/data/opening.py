@@ -24,6 +24,7 @@ from runner.experiment import (
     ManifestData,
     Modality,
     TorchvisionData,
+    first_line,
     is_address,
 )
 
@@ -91,7 +92,7 @@ def open_source(
         images = _called(_open_images(here, labels, base, cache), settings)
         return images if settings.classes is None else only_classes(images, settings.classes)
     except OSError as err:
-        raise DataError(f"the data ({settings.source}) cannot be read: {err}") from err
+        raise DataError(f"the data ({settings.source}) cannot be read: {first_line(err)}") from err
 
 
 def _called(source: _Source, settings: DataSettings) -> _Source:

@@ -14,16 +14,18 @@ from runner.data.errors import DataSettingError, counted
 from runner.errors import DataError, nearest_spelling
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_PARQUET = b"PAR1"
 _SIGNATURES = {
     b"PK\x03\x04": "an Excel workbook (.xlsx) or another ZIP archive",
     b"\xd0\xcf\x11\xe0": "an Excel workbook (.xls) or another file of Microsoft Office",
-    b"PAR1": "a Parquet file, whose name should end in .parquet",
+    _PARQUET: "a Parquet file, whose name should end in .parquet",
     b"\x1f\x8b": "compressed with gzip",
-    b"%PDF": "a PDF file",
+    b"%PDF-": "a PDF file",
 }
 """What people give for a text file, by its first bytes."""
 # What a value of a Parquet file takes as a Python object, at the least; texts take more.
 _BYTES_OF_A_VALUE = 64
+_BYTES_OF_A_CELL = 8  # a reference to the value, there or not
 _SHOWN_NAME = 40  # characters of a column's name in a message
 
 
@@ -78,7 +80,9 @@ def decoded(path: Path) -> str:
     """
     encoded = path.read_bytes()
     for beginning, what in _SIGNATURES.items():
-        if encoded.startswith(beginning):
+        # A header may begin with these letters; a Parquet file ends with them too.
+        is_one = beginning != _PARQUET or encoded.endswith(_PARQUET)
+        if encoded.startswith(beginning) and is_one:
             raise DataError(f"{path} is {what}, not text; save it as text (CSV, UTF-8)")
     encoding = "utf-16" if encoded.startswith(_UTF16_MARKS) else "utf-8-sig"
     try:
@@ -172,6 +176,8 @@ def _read_jsonl(path: Path) -> Table:
     if not records:
         raise DataError(f"{path} is empty; each line must hold a JSON object")
     names = tuple(dict.fromkeys(name for _, record in records for name in record))
+    size = f"{len(records):,} rows of {counted(len(names), 'column')}"
+    _refuse_without_room(path, size, len(records) * len(names) * _BYTES_OF_A_CELL)
     return Table(
         names, tuple((n, tuple([record.get(name) for name in names])) for n, record in records),
         "line",
@@ -196,9 +202,11 @@ def _read_parquet(path: Path) -> Table:
     from pyarrow.lib import ArrowException
 
     try:
-        with parquet.ParquetFile(path) as file:
-            _refuse_too_large(path, file.metadata)
+        described = parquet.read_metadata(path)
+        _refuse_too_large(path, described)
+        with parquet.ParquetFile(path, read_dictionary=_texts_of(described)) as file:
             table = file.read()
+        _refuse_too_long(path, table)
     except (ArrowException, OSError) as err:
         raise DataError(f"{path} is not a Parquet file: {err}") from err
     names = tuple(str(name) for name in table.column_names)
@@ -216,7 +224,7 @@ def _read_parquet(path: Path) -> Table:
 def _refuse_too_large(path: Path, described: Any) -> None:
     """Refuse a Parquet file that unpacks to more than the memory that is free.
 
-    Equal values are kept once, so a small file can hold any number of rows.
+    Equal values are kept once, so a small file can hold any number of rows, and of items of lists.
 
     Args:
         path: The file, for the message.
@@ -224,11 +232,55 @@ def _refuse_too_large(path: Path, described: Any) -> None:
     """
     groups = range(described.num_row_groups)
     packed = sum(described.row_group(group).total_byte_size for group in groups)
-    needed = packed + described.num_rows * described.num_columns * _BYTES_OF_A_VALUE
+    leaves = range(described.num_columns)
+    values = sum(described.row_group(g).column(c).num_values for g in groups for c in leaves)
+    size = f"{described.num_rows:,} rows of {counted(described.num_columns, 'column')}"
+    _refuse_without_room(path, size, packed + values * _BYTES_OF_A_VALUE)
+
+
+def _texts_of(described: Any) -> list[str]:
+    """Columns of texts, whose equal values are to be kept once in memory too."""
+    columns = (described.schema.column(number) for number in range(described.num_columns))
+    return [
+        column.path
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
+    ]
+
+
+def _refuse_too_long(path: Path, table: Any) -> None:
+    """Refuse a table whose texts, each written out, take more than the memory that is free."""
+    needed = sum(_length(chunk) for column in table.columns for chunk in column.chunks)
+    size = f"{table.num_rows:,} rows of {counted(table.num_columns, 'column')}"
+    _refuse_without_room(path, size, needed)
+
+
+def _length(values: Any) -> int:
+    """Bytes of an Arrow array with every value written out."""
+    from pyarrow import compute, types
+
+    if types.is_dictionary(values.type):
+        lengths = compute.binary_length(values.dictionary).cast("int64")
+        return compute.sum(lengths.take(values.indices)).as_py() or 0
+    if types.is_struct(values.type):
+        return sum(_length(each) for each in values.flatten())
+    if types.is_list(values.type) or types.is_large_list(values.type):
+        return _length(values.flatten())
+    return int(values.nbytes)
+
+
+def _refuse_without_room(path: Path, size: str, needed: int) -> None:
+    """Refuse what takes more than the memory that is free.
+
+    Args:
+        path: The file, for the message.
+        size: How many rows and columns it has, likewise.
+        needed: Bytes that it takes in memory.
+    """
     free = psutil.virtual_memory().available
     if needed > free:
         raise DataError(
-            f"{path}: {described.num_rows:,} rows of {counted(described.num_columns, 'column')} "
-            f"would take about {needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} are "
-            "free. Keep the rows and columns that are needed in a file of their own"
+            f"{path}: {size} would take about {needed / 2**30:,.1f} GiB of memory, and "
+            f"{free / 2**30:,.1f} are free. Keep the rows and columns that are needed in a "
+            "file of their own"
         )

@@ -15,6 +15,7 @@ from runner.data.example import Part, Source
 from runner.data.listing import FileContents, Listed, source_from_listing
 from runner.data.scanning import Contents, Stamp
 from runner.errors import DataError, nearest_spelling
+from runner.experiment import first_line
 
 _CONNECT_TIMEOUT_S = 15.0
 _BY_TRAIN = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
@@ -146,7 +147,7 @@ def _construct(name: str, root: Path, call: dict[str, Any]) -> Any:
             raise _unfetched(name, root, err) from err
         raise DataSettingError(
             "data.root",
-            f"torchvision finds no complete {name} there ({_first_line(err)}); set "
+            f"torchvision finds no complete {name} there ({first_line(err)}); set "
             "data.download: true to fetch it, or name the folder that holds it",
             seen=str(root),
         ) from err
@@ -156,14 +157,10 @@ def _construct(name: str, root: Path, call: dict[str, Any]) -> Any:
 
 def _unfetched(name: str, root: Path, err: Exception) -> DataError:
     return DataError(
-        f"torchvision {name} cannot be downloaded to {root} ({_first_line(err)}). Without a "
+        f"torchvision {name} cannot be downloaded to {root} ({first_line(err)}). Without a "
         "network, copy the files there from a machine that has them and set "
         "data.download: false, or use a bundled set (data.source: bundled)"
     )
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err) or type(err).__name__).splitlines()[0]
 
 
 @contextmanager

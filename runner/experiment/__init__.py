@@ -41,7 +41,7 @@ from runner.experiment.example_settings import (
 from runner.experiment.experiment import Experiment
 from runner.experiment.identity import FREE_KEYS, is_free
 from runner.experiment.loading import load_experiment
-from runner.experiment.masking import without_secrets
+from runner.experiment.masking import first_line, without_secrets
 from runner.experiment.names import is_name
 from runner.experiment.parameters import (
     ChoiceParameter,
@@ -120,6 +120,7 @@ __all__ = [
     "discard",
     "drop_unfinished",
     "duration_s",
+    "first_line",
     "free_bytes",
     "is_address",
     "is_free",

@@ -57,7 +57,9 @@ class ManifestData(RowLabelSettings, ImageDataSettings):
     split_column: Text = Field(
         "split", description="Column, if there, with `train`, `validation` or `test`."
     )
-    allow_outside: bool = Field(False, description="Whether paths may lead outside `root`.")
+    allow_outside: bool = Field(
+        False, description="Whether paths, and links below `root`, may lead outside it."
+    )
 
 
 class TorchvisionData(ImageDataSettings):

@@ -14,14 +14,13 @@ _ADDRESS = re.compile(r"(?:(?<=[^/]//)|(?<=^//))[^\s/]\S*")
 _SECRET_PARAMETER = re.compile(
     r"pass|pwd|token|secret|key|sig|credential|auth|odbc_connect|^code$", re.IGNORECASE
 )
-# Of `host=h password='it\'s' user=u`, and of a mapping as Python or JSON write it.
+# Of `host=h password='it\'s' user=u`, and of a mapping as Python, JSON or YAML write it. What the
+# name begins with is not read: to look for it at every character takes the square of the text.
 _ASSIGNED = re.compile(
     r"""
-    (?<![\w-])
     (
-        [\w.-]*
         (?:password|passwd|pwd|passphrase|secret|token|(?:api|access|account|secret)[_-]?key)
-        (?: \s*=\s* | ["']\s*:\s* )
+        (?: \s*=\s* | ["']\s*:\s* | :[ \t]+ )
     )
     (?!\*\*\*(?:[\s,;)}\]&'"]|$))
     (?:
@@ -52,6 +51,12 @@ def without_secrets(text: str) -> str:
     return hidden
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, without secrets; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return without_secrets(lines[0]) if lines else type(error).__name__
+
+
 def has_secret(address: str) -> bool:
     """Whether an address has more than a user's name in it that ought not to be shown.
 
@@ -60,7 +65,23 @@ def has_secret(address: str) -> bool:
     user = re.match(r"([a-z][a-z0-9+.-]*)://[^\s:/@?#]+@", address, re.IGNORECASE)
     if user is not None and "http" not in user[1].lower():
         address = f"{user[1]}://{address[user.end() :]}"
+    address = _without_other_ats(address)
     return without_secrets(address) != address
+
+
+def _without_other_ats(address: str) -> str:
+    """The same address without each @ that stands behind no password.
+
+    Those of a path whose host has no colon, and that of github://owner:repository@branch/path.
+    A message does not know where an address ends, so there they are hidden all the same.
+    """
+    address = re.sub(r"^(github://[^\s:/@?#]+):[^\s:/@?#]+@", r"\1/", address, flags=re.IGNORECASE)
+    place, mark, query = address.partition("?")
+    before, slashes, rest = place.partition("//")
+    host, slash, path = rest.partition("/")
+    if ":" not in host:
+        path = path.replace("@", "")
+    return before + slashes + host + slash + path + mark + query
 
 
 def _plain_address(address: str) -> str:

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from runner.errors import TrialFailed, WeightsUnavailable
+from runner.experiment import first_line
 from runner.models.arguments import why_reserved
 from runner.models.build import expected_model, has_regulariser, unknown_argument
 from runner.models.catalogue import has_published_weights, is_on_hub_only, name_problem
 from runner.models.input_spec import arguments_for_size, image_shape
 from runner.models.weight_files import SUFFIXES
 from runner.models.weights import HUB, NONE, weights_file
-from runner.models.wording import first_line
 
 _SIZE_KEY = "data.image_size"
 # What timm and torch raise for values a constructor or a forward pass cannot work with.

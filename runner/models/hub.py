@@ -16,6 +16,7 @@ import torch
 from timm.models import load_model_config_from_hf
 
 from runner.errors import WeightsUnavailable
+from runner.experiment import first_line
 from runner.models.catalogue import (
     HUB_PREFIX,
     canonical_name,
@@ -24,7 +25,7 @@ from runner.models.catalogue import (
     pretrained_tags,
     registry_config,
 )
-from runner.models.wording import first_line
+from runner.models.weight_files import only_tensors
 
 # The hub answers in well under a second; name resolution alone can hang for 20 s without a bound.
 PROBE_TIMEOUT_S = 5.0
@@ -47,8 +48,10 @@ def hub_state(name: str) -> dict[str, torch.Tensor]:
     _require_published(model_name)
     _require_reachable(model_name)
     try:
-        model = timm.create_model(model_name, pretrained=True)
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, UnpicklingError) as err:
+        with only_tensors():
+            model = timm.create_model(model_name, pretrained=True)
+    except Exception as err:
+        # Four libraries read what a stranger wrote.
         why = f"the download failed: {first_line(err)}"
         # timm says the same in words of its own, and how to run it all the same.
         if isinstance(err, UnpicklingError) or isinstance(err.__cause__, UnpicklingError):
@@ -71,11 +74,12 @@ def hub_config(name: str) -> dict[str, Any]:
         config, architecture, arguments = load_model_config_from_hf(
             model_name.removeprefix(HUB_PREFIX)
         )
-    except (OSError, RuntimeError, ValueError, KeyError) as err:
+        return {**config, "architecture": architecture, "model_args": dict(arguments or {})}
+    except Exception as err:
+        # A stranger's config.json may hold anything.
         raise WeightsUnavailable(
             f"model.name {name}: the hub has no timm model there: {first_line(err)}"
         ) from err
-    return {**config, "architecture": architecture, "model_args": dict(arguments or {})}
 
 
 def _require_published(name: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runner.errors import WeightsUnavailable
+from runner.experiment import first_line
 from runner.models.arguments import is_loading
 from runner.models.catalogue import canonical_name, is_on_hub_only, registry_config
 from runner.models.hub import hub_config
@@ -36,7 +38,25 @@ class InputSpec:
 
 
 def _config(name: str) -> Mapping[str, Any]:
-    return hub_config(name) if is_on_hub_only(name) else registry_config(name)
+    return _readable(name, hub_config(name)) if is_on_hub_only(name) else registry_config(name)
+
+
+def _readable(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A description that a stranger wrote, if what is read of it below can be.
+
+    Raises:
+        WeightsUnavailable: If it cannot.
+    """
+    try:
+        _triple(config.get("input_size", (3, _DEFAULT_SIZE, _DEFAULT_SIZE)))
+        _triple(config.get("mean", _DEFAULT_MEAN))
+        _triple(config.get("std", _DEFAULT_STD))
+        float(config.get("crop_pct") or _DEFAULT_CROP_FRACTION)
+    except (TypeError, ValueError) as err:
+        raise WeightsUnavailable(
+            f"model.name {name}: its config.json does not say what it takes: {first_line(err)}"
+        ) from err
+    return config
 
 
 def image_shape(name: str, arguments: Mapping[str, Any]) -> tuple[int, int]:
@@ -77,7 +97,7 @@ def plain_architecture(name: str, arguments: Mapping[str, Any]) -> tuple[str, di
     """
     if not is_on_hub_only(name):
         return canonical_name(name), dict(arguments)
-    config = hub_config(name)
+    config = _config(name)
     # What its owner wrote there is data: it loads nothing.
     known = {key: value for key, value in config["model_args"].items() if not is_loading(key)}
     if config.get("fixed_input_size"):

@@ -11,8 +11,8 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from runner.experiment import first_line
 from runner.models.dry_run import CANNOT_RUN, evaluating, stand_ins
-from runner.models.wording import first_line
 
 
 class NoLayerOrder(Exception):

@@ -16,12 +16,15 @@ from safetensors.torch import load_file, save_file
 from timm.models import clean_state_dict
 
 from runner.errors import WeightsUnavailable
-from runner.experiment import refusals, refused, replacing
+from runner.experiment import first_line, refusals, refused, replacing
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 _BUNDLED = Path(__file__).parent / "bundled"
 # Where training scripts keep the weights in a checkpoint; the averaged ones first, as timm does.
 _NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# Variables of torch.load; it refuses to load anything while both are set.
+_ONLY_TENSORS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_ANYTHING = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
 def read_state(path: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, torch.Tensor]:
@@ -41,10 +44,18 @@ def read_state(path: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str,
             f"weights file {path}: {path.suffix or 'no ending'!r} is not a weights file; "
             f"allowed: {', '.join(suffixes)}"
         )
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    if not state:
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        tensors = {name: _as_float32(tensor) for name, tensor in state.items()}
+    except WeightsUnavailable:
+        raise
+    except Exception as err:
+        # What a crafted file brings about in the libraries is of any type.
+        why = f"not readable: {first_line(err)}"
+        raise WeightsUnavailable(f"weights file {path}: {why}") from err
+    if not tensors:
         raise WeightsUnavailable(f"weights file {path}: no tensors in it")
-    return {name: _as_float32(tensor) for name, tensor in state.items()}
+    return tensors
 
 
 def write_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -73,6 +84,24 @@ def writing_weights(path: Path) -> Iterator[None]:
             raise
         code = int(number[1])
         raise refused(OSError(code, os.strerror(code)), path) from error
+
+
+@contextmanager
+def only_tensors() -> Iterator[None]:
+    """In this block `torch.load` makes nothing but tensors, whatever its caller asks for.
+
+    timm loads a file by its plain address once more without `weights_only` where the first
+    attempt ends in a TypeError, which whoever made the file can bring about.
+
+    Side effects: sets two variables of the environment, which the whole process sees.
+    """
+    before = {name: os.environ.pop(name, None) for name in (_ONLY_TENSORS, _ANYTHING)}
+    os.environ[_ONLY_TENSORS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_ONLY_TENSORS]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def bundled_file(name: str) -> Path:
@@ -122,14 +151,6 @@ def package_file(distribution: str) -> Path:
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as err:
-        raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
-    return tensors
-
-
 def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     try:
         # timm's training script keeps its arguments as a Namespace: attributes only, no code.
@@ -137,15 +158,13 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as err:
         raise WeightsUnavailable(f"weights file {path}: {_why_refused(path)}") from err
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
-        raise WeightsUnavailable(f"weights file {path}: not readable: {err}") from err
     return _tensors_in(content, path)
 
 
 def _why_refused(path: Path) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (RuntimeError, ValueError, UnpicklingError, EOFError):
+    except Exception:  # noqa: BLE001 - no names then, and the file stays refused
         names = []
     if not names:
         return "not a PyTorch weights file"

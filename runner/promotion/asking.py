@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.data import read_regular_file
 from runner.errors import DataError
 from runner.promotion.inputs import (
     IMAGE,
@@ -62,7 +63,12 @@ def _answers(loaded: Any, given: Sequence[Given], takes: Sequence[str]) -> list[
 def _asked(each: Given, column: str) -> Any:
     """A value as the model takes it: of an image its bytes."""
     value = each.values.get(column)
-    return Path(value).read_bytes() if column == IMAGE and value is not None else value
+    if column != IMAGE or value is None:
+        return value
+    try:
+        return read_regular_file(Path(value))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{each.place}: the image cannot be read: {error}") from error
 
 
 def _shown(value: Any) -> Any:

@@ -166,7 +166,7 @@ def _opened(encoded: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(encoded), formats=known)
     except UnidentifiedImageError as err:
-        raise ValueError("not an image that Pillow knows") from err
+        raise ValueError("not an image, or of none of the formats read") from err
 
 
 def _draft_size(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -168,6 +168,26 @@ def test_store_without_its_library_says_which(tmp_path):
         opened(folder_at("lacking://bucket"), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "address", ["github://x/y", "dbfs://x/y", "webhdfs://", "ftp://", "dir://x"]
+)
+def test_address_that_its_library_cannot_take_is_refused_in_words(address, tmp_path):
+    """Taken out: that errors of any type are caught; TypeError and AttributeError came through."""
+    with pytest.raises(DataSettingError, match="data.path: cannot be read: "):
+        opened(folder_at(address), tmp_path)
+
+
+def test_store_that_refuses_while_it_is_made_is_shown_without_secrets(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("401 for http://me:hunter2@proxy/x")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+
+    with pytest.raises(DataSettingError, match="401 for http") as caught:
+        opened(folder_at("memory://bucket"), tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_address_without_a_cache_is_refused(tmp_path, images):
     with pytest.raises(DataSettingError, match="is fetched into the cache, and there is none"):
         open_source(folder_at(images.as_uri()), base=tmp_path, cache=None)

@@ -3,6 +3,7 @@
 import http.server
 import posixpath
 import threading
+import time
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -24,6 +25,7 @@ class Lists(http.server.BaseHTTPRequestHandler):
     """One folder, /cats, that lists what the test says; and a file at every other path."""
 
     names: tuple[str, ...] = ()
+    asked: list[str] = []  # noqa: RUF012 - paths of what was fetched, of one test
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
@@ -41,6 +43,7 @@ class Lists(http.server.BaseHTTPRequestHandler):
         self.send_header("ETag", '"1"')
         self.end_headers()
         if with_body:
+            self.asked.append(self.path)
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
@@ -57,6 +60,7 @@ def server() -> Iterator[str]:
 
 def fetched(server: str, cache: Path, *names: str) -> Path:
     Lists.names = names
+    Lists.asked.clear()
     settings = FolderData(source="folder", path=f"{server}/cats")
     return Path(with_fetched(settings, cache).path)
 
@@ -79,6 +83,55 @@ def test_listed_name_that_is_a_path_of_this_machine_is_refused(
         fetched(server, cache, "cat/1.jpg", name)
     assert outside(tmp_path, cache) == set()
     assert list((cache / "copies").glob("[!.]*")) == []
+
+
+def test_listed_name_that_leads_out_is_refused_before_others_are_fetched(
+    server: str, tmp_path: Path
+) -> None:
+    """Taken out: the look at all names at first; the good images were fetched."""
+    good = [f"cat/{n}.jpg" for n in range(40)]
+    with pytest.raises(DataError, match="leads out of its folder"):
+        fetched(server, tmp_path / "cache", *good, quote("/outside.jpg", safe=""))
+    assert set(Lists.asked) == {"/cats"}
+    assert not (tmp_path / "cache" / "copies").exists()
+
+
+def test_fetching_ends_soon_after_the_first_error(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken out: that what waits is given up; all of it was fetched."""
+    tried: list[str] = []
+
+    def fetch(_store: object, _file: object, _folder: Path, name: str) -> None:
+        tried.append(name)
+        time.sleep(0.02)
+        if name == "cat/000.jpg":
+            raise DataError("it broke off")
+
+    monkeypatch.setattr(fetching._Store, "_fetch", fetch)
+    with pytest.raises(DataError, match="it broke off"):
+        fetched(server, tmp_path / "cache", *(f"cat/{n:03}.jpg" for n in range(400)))
+    assert len(tried) < 300
+
+
+def test_links_with_another_scheme_keep_their_names(server: str, tmp_path: Path) -> None:
+    """Taken out: that the scheme does not count; the images were in /at/1.jpg, and so on."""
+    store = fetching._Store.at("data.path", f"{server}/cats")
+    secure = server.replace("http:", "https:")
+    places = [f"{secure}/cats/cat/1.jpg", f"{server}/cats/cat/1.jpg", f"{secure}/cats/dog/2.jpg"]
+    chosen = store._chosen(places, lambda _: True)
+    assert list(chosen) == ["cat/1.jpg", "dog/2.jpg"]
+
+
+def test_names_of_a_store_may_hold_a_scheme() -> None:
+    store = fetching._Store.at("data.path", "memory://bucket")
+    assert list(store._chosen(["/bucket/a://b.jpg"], lambda _: True)) == ["a://b.jpg"]
+
+
+def test_two_files_of_one_name_are_refused(server: str, tmp_path: Path) -> None:
+    """Taken out: the count of names; one of the two was left out in silence."""
+    with pytest.raises(DataError, match=r"lists different files of one name: cat/a b\.jpg"):
+        fetched(server, tmp_path / "cache", "cat/a%20b.jpg", "cat/a b.jpg", "cat/1.jpg")
 
 
 UPWARDS = [
@@ -108,7 +161,9 @@ def test_listed_name_that_leads_upwards_and_is_in_the_manifest_is_refused(
     manifest.write_text(f"path,label\n{unquote(name)},x\n{wanted},y\n")
     Lists.names = (name, quote(wanted, safe=""))
     settings = ManifestData(source="manifest", path=str(manifest), root=f"{server}/cats")
-    with pytest.raises(DataError, match=r"data.root: http.*/cats: .* leads out of its folder"):
+    # One of them lists one file by two names, which is refused before that.
+    rule = "(: .* leads out of its folder| lists different files of one name)"
+    with pytest.raises(DataError, match=rf"data.root: http.*/cats{rule}"):
         with_fetched(settings, cache)
     assert outside(tmp_path, cache) == {"m.csv"}
 

@@ -229,7 +229,7 @@ def test_folder_with_broken_images_names_and_counts_them(make_folder):
     assert len(source.examples) == 17 - 1
     assert source.unreadable[1:] == (
         "cat/001.png: the file is empty",
-        "dog/002.jpg: not an image that Pillow knows",
+        "dog/002.jpg: not an image, or of none of the formats read",
     )
     assert source.unreadable[0].startswith("cat/000.png: ")
 
@@ -306,4 +306,4 @@ def test_photos_that_need_a_plugin_are_told_by_name(make_folder):
 
     unreadable = opened(root, max_unreadable=0.5).unreadable
 
-    assert unreadable == ("cat/IMG_1.HEIC: not an image that Pillow knows",)
+    assert unreadable == ("cat/IMG_1.HEIC: not an image, or of none of the formats read",)

@@ -1,13 +1,16 @@
 """Hugging Face datasets, written and read here; the hub is a port where nobody listens."""
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
@@ -118,6 +121,44 @@ def test_class_that_never_occurs_is_left_out_and_told(tmp_path, caplog):
     assert source.classes == ("dog", "cat")
     assert [example.label for example in source.examples] == [0, 1, 0, 1]
     assert "left out 1 class without an example: emu" in caplog.text
+
+
+NO_IMAGES = {
+    "neither": ({"bytes": None, "path": None}, "cannot be read: no image"),
+    "null": (None, "cannot be read: no image"),
+    "elsewhere": ("{tmp_path}/images/dog/000.png", "is not in the data set's own folder"),
+    "by a link": ("{tmp_path}/set/all/dog/000.png", "is not in the data set's own folder"),
+    "upwards": ("{tmp_path}/set/../images/dog/000.png", "is not in the data set's own folder"),
+    "device": ("/dev/zero", "is not in the data set's own folder"),
+    "pipe": ("{tmp_path}/set/pipe.png", "a folder, pipe or device, not a file"),
+}
+
+
+@pytest.mark.parametrize("case", NO_IMAGES)
+def test_table_that_names_no_image_of_its_own_is_told(case, make_folder, tmp_path, monkeypatch):
+    """Taken out: the fence, the look at the kind of file, and that at a cell without an image."""
+    cell, message = NO_IMAGES[case]
+    if isinstance(cell, str):
+        cell = {"bytes": None, "path": cell.format(tmp_path=tmp_path)}
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    images = make_folder({"cat": 1, "dog": 1})
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "all").symlink_to(images)
+    (tmp_path / "here").symlink_to(tmp_path / "set")
+    os.mkfifo(tmp_path / "set" / "pipe.png")
+    (tmp_path / "set" / "own.png").write_bytes((images / "cat" / "000.png").read_bytes())
+    own = {"bytes": None, "path": str(tmp_path / "set" / "own.png")}
+    bytes_ = {"bytes": (images / "dog" / "000.png").read_bytes(), "path": "/elsewhere.png"}
+    rows = [{"image": each, "label": n % 2} for n, each in enumerate([own, bytes_, cell])]
+    names = datasets.ClassLabel(names=["a", "b"])
+    features = datasets.Features({"image": datasets.Image(), "label": names})
+    table_ = pa.Table.from_pylist(rows, schema=features.arrow_schema)
+    parquet.write_table(table_, tmp_path / "set" / "train.parquet")
+
+    source = opened(tmp_path / "here", max_unreadable=0.4)
+
+    assert [example.id for example in source.examples] == ["all/000000", "all/000001"]
+    assert message in source.unreadable[0]
 
 
 def test_scan_is_remembered(saved, tmp_path):

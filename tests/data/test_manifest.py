@@ -124,6 +124,27 @@ def test_path_that_leaves_the_root_is_refused_with_its_line(root, path):
     assert "leaves the root folder" in str(caught.value)
 
 
+@pytest.mark.parametrize(("link", "row"), [("all", "all/000.png"), ("x.png", "x.png")])
+def test_path_that_leaves_the_root_by_a_link_is_refused_unless_allowed(root, link, row):
+    """Taken out: that a link counts as what it leads to; the files of b were read."""
+    aim = root / "b" if link == "all" else root / "b" / "000.png"
+    (root / "a" / link).symlink_to(aim)
+    (root / "a" / "m.csv").write_text(f"path,label\n000.png,cat\n{row},dog\n")
+
+    with pytest.raises(DataSettingError, match=f"line 3: {row} leaves the root folder"):
+        opened(root / "a" / "m.csv")
+    assert len(opened(root / "a" / "m.csv", allow_outside=True).examples) == 2
+
+
+def test_root_that_is_a_link_and_links_below_it_are_followed(root, tmp_path):
+    (tmp_path / "here").symlink_to(root)
+    (root / "c").symlink_to(root / "b")
+    rows = f"path,label\na/000.png,cat\nc/000.png,dog\n{root}/b/001.png,dog\n"
+    (root / "m.csv").write_text(rows)
+
+    assert len(opened(tmp_path / "here" / "m.csv").examples) == 3
+
+
 def test_path_that_leaves_the_root_is_read_where_allowed(root):
     (root / "a" / "m.csv").write_text("path,label\n000.png,cat\n../b/000.png,dog\n")
 

@@ -1,6 +1,7 @@
 """Reading tables of every format, and what is refused with file and line."""
 
 import zipfile
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pandas as pd
@@ -144,17 +145,25 @@ def test_column_that_is_missing_is_refused_with_those_that_are_there(columns, me
     [
         (b"PK\x03\x04", r"an Excel workbook \(\.xlsx\) or another ZIP archive"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", r"an Excel workbook \(\.xls\)"),
-        (b"PAR1", r"a Parquet file, whose name should end in \.parquet"),
+        (b"PAR1\x15\x04", r"a Parquet file, whose name should end in \.parquet"),
         (b"\x1f\x8b\x08", "compressed with gzip"),
         (b"%PDF-1.7", "a PDF file"),
     ],
 )
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
 def test_file_that_is_no_text_is_called_what_it_is(tmp_path, name, beginning, what):
-    (tmp_path / name).write_bytes(beginning + bytes(range(256)))
+    (tmp_path / name).write_bytes(beginning + bytes(range(256)) + beginning[:4])
 
     with pytest.raises(DataError, match=rf"{name} is {what}.*, not text; save it as text"):
         read_table(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["PAR1", "%PDF", "%PDF of text"])
+def test_csv_whose_header_begins_like_another_format_is_read(tmp_path, name):
+    """Taken out: that a Parquet file is told by its end too, and a PDF by the hyphen."""
+    (tmp_path / "t.csv").write_text(f"{name},label\na,1\n")
+
+    assert read_table(tmp_path / "t.csv").columns == (name, "label")
 
 
 def test_real_workbook_named_csv_is_called_one(tmp_path):
@@ -206,6 +215,52 @@ def test_parquet_that_unpacks_to_more_than_the_free_memory_is_refused(tmp_path, 
     assert "and 0.1 are free. Keep the rows and columns that are needed" in str(caught.value)
     free.available = 2**30
     assert len(read_table(tmp_path / "t.parquet").rows) == 2_000_000
+
+
+LONG = ["x" * 200_000] * 2000
+BOMBS = {
+    "long text": (pa.array(LONG), "2,000 rows of 1 column would take about 0.4 GiB"),
+    "long text kept once": (pa.array(LONG).dictionary_encode(), "take about 0.4 GiB"),
+    "bytes": (pa.array([each.encode() for each in LONG]), "take about 0.4 GiB"),
+    "long texts of a list": (pa.array([LONG]), "1 rows of 1 column would take about 0.4 GiB"),
+    "texts of structs": (pa.array([{"a": each} for each in LONG]), "take about 0.4 GiB"),
+    "long list": (pa.array([[1] * 3_000_000]), "1 rows of 1 column would take about 0.2 GiB"),
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_parquet_of_long_texts_or_lists_kept_once_is_refused(tmp_path, case, monkeypatch):
+    """Taken out: the lengths of texts, and the items of lists instead of rows."""
+    column, message = BOMBS[case]
+    parquet.write_table(pa.table({"c": column}), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 50_000
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=128 * 2**20))
+    before = pa.total_allocated_bytes()
+
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / "t.parquet")
+
+    assert pa.total_allocated_bytes() - before < 2**20
+
+
+def test_parquet_of_every_type_is_read_as_written(tmp_path):
+    rows = [
+        {"t": "ä", "b": b"\xff", "d": Decimal("1.5"), "l": ["a", None], "s": {"x": "y"}},
+        {"t": None, "b": None, "d": None, "l": None, "s": None},
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+
+    assert [row for _, row in read_table(tmp_path / "t.parquet").records()] == rows
+
+
+def test_jsonl_with_another_key_in_each_line_is_refused_without_room(tmp_path, monkeypatch):
+    """Taken out: that rows times columns are looked at; 77 KB took 334 MB."""
+    lines = (f'{{"k{number}": 1}}' for number in range(6000))
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=128 * 2**20))
+
+    with pytest.raises(DataError, match="6,000 rows of 6000 columns would take about 0.3 GiB"):
+        read_table(tmp_path / "t.jsonl")
 
 
 def test_parquet_column_that_is_no_text_is_refused_by_name(tmp_path):

@@ -13,15 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import huggingface_hub
 import pytest
 import timm
 import torch
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save
 
 from runner.errors import WeightsUnavailable
-from runner.models import hub, load_weights
+from runner.models import hub, input_spec, load_weights
+from tests.pickles import RunsCode
 
 _COMMIT = "0" * 40
 
@@ -140,16 +143,6 @@ def _downloaded(home: Path, endpoint: str, name: str) -> "subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-class _RunsCode:
-    """A pickle that makes a folder when it is loaded by whoever trusts it."""
-
-    def __init__(self, trace: Path) -> None:
-        self._trace = str(trace)
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (self._trace,)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("field", [None, "hf_hub_filename"])
 def test_load_weights_of_a_hub_file_that_runs_code_is_refused_before_it_does(
@@ -157,7 +150,7 @@ def test_load_weights_of_a_hub_file_that_runs_code_is_refused_before_it_does(
 ) -> None:
     trace = tmp_path / "trace"
     evil = io.BytesIO()
-    torch.save({"fc.weight": torch.ones(1), "x": _RunsCode(trace)}, evil)
+    torch.save({"fc.weight": torch.ones(1), "x": RunsCode(trace)}, evil)
     config = json.loads(_CONFIG)
     if field is not None:
         config[field] = "weights.pt"
@@ -178,3 +171,49 @@ def test_load_weights_of_a_hub_file_that_runs_code_is_refused_before_it_does(
     evil.seek(0)
     torch.load(evil, weights_only=False)
     assert trace.is_dir()
+
+
+def _serve(files: dict[str, bytes], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What timm downloads of any repository are these files."""
+
+    def downloaded(repo_id: str, filename: str, **_: object) -> str:
+        if filename not in files:
+            raise EntryNotFoundError(f"{repo_id} has no {filename}", response=Mock())
+        (folder / filename).write_bytes(files[filename])
+        return str(folder / filename)
+
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", downloaded)
+    monkeypatch.setattr(hub, "_require_reachable", lambda _: None)
+    hub.hub_config.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ([], "there: 'str' object"),
+        ({"pretrained_cfg": None}, "there: 'NoneType' object has no attribute"),
+        (
+            {"architecture": "a", "pretrained_cfg": {}, "model_args": 3},
+            "there: 'int' object has no attribute",
+        ),
+        ({"architecture": "test_resnet", "input_size": "big"}, "does not say what it takes: "),
+        ({"architecture": "test_resnet", "input_size": [3, 64]}, "does not say what it takes: "),
+        ({"architecture": "test_resnet", "crop_pct": [1]}, "does not say what it takes: "),
+    ],
+)
+def test_input_spec_of_a_config_that_holds_anything_is_refused(
+    config: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken out: that errors of any type are caught, and that the values are looked at."""
+    _serve({"config.json": json.dumps(config).encode()}, tmp_path, monkeypatch)
+    with pytest.raises(WeightsUnavailable, match=f"model.name someone/birds: .*{message}"):
+        input_spec("someone/birds", {})
+
+
+def test_load_weights_hub_of_damaged_safetensors_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken out: that errors of any type are caught; SafetensorError came through."""
+    _serve({"config.json": _CONFIG, "model.safetensors": b""}, tmp_path, monkeypatch)
+    with pytest.raises(WeightsUnavailable, match="the download failed: Error while deserial"):
+        load_weights("hub", "someone/birds", base=tmp_path)

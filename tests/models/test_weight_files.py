@@ -14,16 +14,7 @@ from safetensors.torch import save_file
 from runner.errors import WeightsUnavailable
 from runner.models import fingerprint, load_weights
 from runner.models.weight_files import package_file, read_state
-
-
-class _RunsCode:
-    """A pickle that makes a folder when it is loaded by whoever trusts it."""
-
-    def __init__(self, trace: Path) -> None:
-        self._trace = str(trace)
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (self._trace,)
+from tests.pickles import FailsWhereOnlyTensorsMay, RunsCode
 
 
 def test_read_state_of_half_precision_gives_float32_and_keeps_integers(tmp_path: Path) -> None:
@@ -61,7 +52,7 @@ def test_read_state_of_a_file_that_runs_code_is_refused_before_it_does(
 ) -> None:
     """Fails without `weights_only`."""
     file, trace = tmp_path / f"evil{suffix}", tmp_path / "trace"
-    content = {"w": torch.ones(1), "x": _RunsCode(trace)}
+    content = {"w": torch.ones(1), "x": RunsCode(trace)}
     torch.save(content, file, _use_new_zipfile_serialization=is_zip)
     assert zipfile.is_zipfile(file) is is_zip
     rule = r"refused: loading it would run code \(.*mkdir" if is_zip else "refused|not a PyTorch"
@@ -76,10 +67,31 @@ def test_read_state_of_a_file_that_runs_code_is_refused_before_it_does(
 def test_read_state_of_a_plain_pickle_is_refused(tmp_path: Path) -> None:
     """Fails without `weights_only`."""
     file, trace = tmp_path / "evil.pt", tmp_path / "trace"
-    file.write_bytes(pickle.dumps(_RunsCode(trace)))
+    file.write_bytes(pickle.dumps(RunsCode(trace)))
     with pytest.raises(WeightsUnavailable, match=r"evil\.pt: "):
         read_state(file)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [FailsWhereOnlyTensorsMay(), {1: torch.ones(1), "w": torch.ones(1)}],
+)
+def test_read_state_of_a_pickle_that_libraries_do_not_expect_is_refused(
+    tmp_path: Path, content: object
+) -> None:
+    """Taken out: that errors of any type are caught; TypeError and AttributeError came through."""
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(WeightsUnavailable, match=r"odd\.pth: not readable: "):
+        read_state(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02R.", b"\x80\x02a."])
+def test_read_state_of_a_pickle_of_nonsense_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Taken out: that errors of any type are caught; IndexError came through."""
+    (tmp_path / "odd.pth").write_bytes(content)
+    with pytest.raises(WeightsUnavailable, match=r"odd\.pth: not"):
+        read_state(tmp_path / "odd.pth")
 
 
 @pytest.mark.parametrize(

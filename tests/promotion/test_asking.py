@@ -1,6 +1,7 @@
 """Asking a loaded model: its signature decides what is asked, rows come back in order."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from runner.promotion import asking
 from runner.promotion.answers import Answers
 from runner.promotion.asking import answers_of
 from runner.promotion.image_packaging import ImageModel, serve_images
-from runner.promotion.inputs import InputFile
+from runner.promotion.inputs import Given, InputFile
 from runner.promotion.packaging import save_model
 from tests.promotion.text_models import TEXTS, loaded, text_model
 
@@ -98,7 +99,7 @@ def test_answers_of_a_broken_image_name_the_file(images: Any, tmp_path: Path):
     with pytest.raises(DataError) as caught:
         answers_of(images, [good, broken], name="apes")
     assert str(caught.value).startswith(
-        f"{broken}: the column 'image' holds no readable image: not an image that Pillow knows"
+        f"{broken}: the column 'image' holds no readable image: not an image, or of none of"
     )
     with pytest.raises(DataError) as caught:
         answers_of(images, InputFile(table), name="apes")
@@ -134,3 +135,11 @@ def test_model_that_takes_something_else_is_refused(tmp_path: Path):
     )
     with pytest.raises(DataError, match="'other' takes neither a column 'image' nor a column 'te"):
         answers_of(mlflow.pyfunc.load_model(str(tmp_path / "m")), ["a"], name="other")
+
+
+def test_answers_of_a_pipe_do_not_wait_for_it(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.png")
+    given = Given({"image": tmp_path / "pipe.png"}, "t.csv, line 3")
+
+    with pytest.raises(DataError, match="line 3: the image cannot be read: a folder, pipe"):
+        asking._asked(given, "image")

@@ -170,7 +170,7 @@ def test_other_formats_are_refused_and_start_no_program(
     monkeypatch.setattr(EpsImagePlugin, "has_ghostscript", lambda: started.append(1) or True)
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(2))
     image = _encoded(_picture(40, 40), form)
-    with pytest.raises(MlflowException, match="no readable image: not an image that Pillow know"):
+    with pytest.raises(MlflowException, match="no readable image: not an image, or of none of"):
         served.square(image, row=0, spec=_spec(_TRANSFORM))
     assert started == []
 
@@ -316,10 +316,10 @@ def test_predict_top_k_adds_the_next_best(model: Any, top_k: int, ranks: int) ->
     ("broken", "reason"),
     [
         (b"", "the file is empty"),
-        (b"no image", "not an image that Pillow knows"),
+        (b"no image", "not an image, or of none of the formats read"),
         (_encoded(_picture(90, 90), "JPEG")[:900], "image file is truncated"),
         ("???", "text that is not base64"),
-        (base64.b64encode(b"no image").decode(), "not an image that Pillow knows"),
+        (base64.b64encode(b"no image").decode(), "not an image, or of none of the formats read"),
         (None, "a NoneType, not bytes or base64 text"),
     ],
 )

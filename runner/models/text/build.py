@@ -15,7 +15,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from runner.errors import TrialFailed, WeightsUnavailable
-from runner.experiment import LabelKind
+from runner.experiment import LabelKind, first_line
 from runner.models.heads import start_small
 from runner.models.matching import counted
 from runner.models.text.configuration import model_type_of, text_config
@@ -24,7 +24,6 @@ from runner.models.text.head import encoder_prefix, head_dropouts, output_layer,
 from runner.models.text.locations import TextFiles
 from runner.models.text.tokenizing import load_tokenizer
 from runner.models.weights import Weights
-from runner.models.wording import first_line
 
 _log = logging.getLogger(__name__)
 # The configuration's names for the dropout before the classifier, where a family has one.

@@ -8,9 +8,9 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedTokenizerBase
 
 from runner.errors import TrialFailed, WeightsUnavailable
+from runner.experiment import first_line
 from runner.models.text.locations import TextFiles
 from runner.models.text.places import CONFIG
-from runner.models.wording import first_line
 
 # Set by the runner itself; an experiment that sets them too would contradict it.
 RESERVED = {

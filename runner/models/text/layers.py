@@ -13,11 +13,11 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from runner.experiment import first_line
 from runner.models.dry_run import CANNOT_RUN, evaluating, stand_ins
 from runner.models.groups import LayerGroups, module_groups
 from runner.models.order import NoLayerOrder
 from runner.models.text.head import encoder_of, text_head_parameters
-from runner.models.wording import first_line
 
 # A text this long fits every model; blocks of tokens (Longformer, BigBird) pad it themselves.
 _TOKENS = 8

@@ -8,8 +8,8 @@ import huggingface_hub
 from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError  # type: ignore[attr-defined]
 
 from runner.errors import WeightsUnavailable
+from runner.experiment import first_line
 from runner.models.hub import why_unreachable
-from runner.models.wording import first_line
 
 _INSTEAD = (
     "Set model.weights to a folder (./...) with config.json, model.safetensors and the "

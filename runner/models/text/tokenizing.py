@@ -8,9 +8,8 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from runner.errors import WeightsUnavailable
-from runner.experiment import LabelKind
+from runner.experiment import LabelKind, first_line
 from runner.models.text.locations import TextFiles
-from runner.models.wording import first_line
 
 _CONFIG = "tokenizer_config.json"
 
