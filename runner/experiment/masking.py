@@ -14,22 +14,24 @@ _ADDRESS = re.compile(r"(?:(?<=[^/]//)|(?<=^//))[^\s/]\S*")
 _SECRET_PARAMETER = re.compile(
     r"pass|pwd|token|secret|key|sig|credential|auth|odbc_connect|^code$", re.IGNORECASE
 )
-# Of `host=h password='it\'s' user=u`, and of a mapping as Python, JSON or YAML write it. What the
-# name begins with is not read: to look for it at every character takes the square of the text.
+_NAMES = "(?:password|passwd|pwd|passphrase|secret|token|(?:api|access|account|secret)[_-]?key)"
+# Of `host=h password='it\'s' user=u`, and of a mapping as Python or JSON write it, or YAML, where a
+# line or a mapping begins with it: sentences have colons too. What a name begins with is not read
+# elsewhere: to look for it at every character takes the square of the text.
 _ASSIGNED = re.compile(
-    r"""
+    rf"""
     (
-        (?:password|passwd|pwd|passphrase|secret|token|(?:api|access|account|secret)[_-]?key)
-        (?: \s*=\s* | ["']\s*:\s* | :[ \t]+ )
+        {_NAMES} (?: \s*=\s* | ["']\s*:\s* )
+      | (?:^|[{{,]) [ \t]* [\w-]* {_NAMES} :[ \t]+
     )
-    (?!\*\*\*(?:[\s,;)}\]&'"]|$))
+    (?!\*\*\*(?:[\s,;)}}\]&'"]|$))
     (?:
-        '(?:[^'\\]|\\.)*' (?=[\s,;)}\]]|$)
-      | "(?:[^"\\]|\\.)*" (?=[\s,;)}\]]|$)
+        '(?:[^'\\]|\\.)*' (?=[\s,;)}}\]]|$)
+      | "(?:[^"\\]|\\.)*" (?=[\s,;)}}\]]|$)
       | \S+
     )
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
 _HEADER = re.compile(
     r"(authorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token|digest)\s+)?)[^\s\"',}]+",

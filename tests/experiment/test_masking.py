@@ -68,6 +68,8 @@ def test_without_secrets_a_password_is_gone_whatever_is_in_it(form: str, secret:
         "Authorization: Basic {}",
         "{{'Authorization': 'Bearer {}', 'Accept': '*/*'}}",
         "the header was Bearer {}",
+        "Ray here asks for no token: whoever reaches it can run programs",
+        "hub.yaml:3: tracking.password: unknown key",
     ],
 )
 def test_without_secrets_a_header_is_gone(form: str, token: str) -> None:
