@@ -15,9 +15,9 @@ _SECRET_PARAMETER = re.compile(
     r"pass|pwd|token|secret|key|sig|credential|auth|odbc_connect|^code$", re.IGNORECASE
 )
 _NAMES = "(?:password|passwd|pwd|passphrase|secret|token|(?:api|access|account|secret)[_-]?key)"
-# Of `host=h password='it\'s' user=u`, and of a mapping as Python or JSON write it, or YAML, where a
-# line or a mapping begins with it: sentences have colons too. What a name begins with is not read
-# elsewhere: to look for it at every character takes the square of the text.
+# Of `host=h password='it\'s' user=u`, and of a mapping as Python or JSON write it, or YAML, where
+# a line or a mapping begins with it: sentences have colons too. What a name begins with is not
+# read elsewhere: to look for it at every character takes the square of the text.
 _ASSIGNED = re.compile(
     rf"""
     (

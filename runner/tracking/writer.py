@@ -1,5 +1,6 @@
 """The one thread that talks to MLflow while a search runs: in order, batched, patient."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from runner.tracking.backlog import Backlog
 from runner.tracking.carrier import NotTaken
 from runner.tracking.records import Record, coalesce, record_count
 
+logger = logging.getLogger(__name__)
+
 # A page refreshed by hand does not show half a second, and a short trial fits into one batch.
 LINGER_S = 0.5
 PATIENCE_S = 120.0
@@ -19,6 +22,8 @@ PATIENCE_S = 120.0
 SILENCE_S = 1800.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
+# Whoever waits for MLflow to take the rest is told after so long why.
+TOLD_AFTER_S = 5.0
 # How long a closing writer waits for the answer to its last request.
 ENDS_WITHIN_S = 1.0
 
@@ -115,10 +120,12 @@ class Writer:
         with self._changed:
             self._is_hurried = self._is_nudged = True
             self._changed.notify_all()
-            seen = self._failures
+            seen, is_told = self._failures, False
             while self._undelivered and self._thread.is_alive():
                 if self._is_hopeless(began_s, seen, within_s):
                     break
+                if not is_told and time.monotonic() - began_s > TOLD_AFTER_S:
+                    is_told = self._tell_of_waiting(within_s)
                 self._changed.wait(timeout=0.1)
             self._is_hurried = False
             self._complain()
@@ -140,6 +147,17 @@ class Writer:
             self._thread.join(timeout=ENDS_WITHIN_S)
             with self._changed:
                 self._backlog.close()
+
+    def _tell_of_waiting(self, within_s: float | None) -> bool:
+        """Say that nothing goes on until MLflow answers, if so; whether it was said."""
+        if self._trouble is None:
+            return False
+        logger.warning(
+            "MLflow takes nothing just now: %s; it is waited for, up to %.0f s",
+            self._trouble.why,
+            self._patience_s if within_s is None else within_s,
+        )
+        return True
 
     def _is_hopeless(self, began_s: float, seen: int, within_s: float | None) -> bool:
         now_s = time.monotonic()

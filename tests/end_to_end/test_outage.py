@@ -94,7 +94,7 @@ def assert_whole(server: Server, terminal: Terminal, *, status: str) -> int:
 def test_server_killed_and_started_again_has_the_whole_search(
     server: Server, terminal: Terminal
 ) -> None:
-    search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=10")
+    search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=40")
     read_until(search, lambda line: "trial 1 begins" in line)
     server.kill()
     said = read_until(search, lambda line: "MLflow takes nothing just now" in line)
@@ -103,7 +103,7 @@ def test_server_killed_and_started_again_has_the_whole_search(
     rest, _ = search.communicate(timeout=200)
     assert search.returncode == 0, rest
     assert "runner sync" not in rest
-    assert assert_whole(server, terminal, status="FINISHED") == 10
+    assert assert_whole(server, terminal, status="FINISHED") == 40
 
 
 def test_search_interrupted_in_an_outage_ends_soon_and_sync_delivers_the_rest(

@@ -238,7 +238,7 @@ def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_i
     # The study in files: what goes away is MLflow's alone.
     here = replace(machine, storage="")
     write(here, "outage")
-    search = here.start("search", "outage.yaml", "--plain", "--set", "search.trials=10")
+    search = here.start("search", "outage.yaml", "--plain", "--set", "search.trials=40")
     read_until(search, lambda line: "trial 1 begins" in line)
     postgres.kill()
     try:
@@ -250,5 +250,5 @@ def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_i
     assert search.returncode == 0, rest
     assert "refused" not in rest
     found = runs(here.tracking, "outage")
-    assert sorted(found) == ["outage:1", *(f"trial {number}" for number in range(10))]
+    assert sorted(found) == ["outage:1", *(f"trial {number}" for number in range(40))]
     assert set(found.values()) == {"FINISHED"}

@@ -105,6 +105,24 @@ def test_close_lasting_trouble_raises_and_ends_the_thread() -> None:
     assert set(threading.enumerate()) <= before
 
 
+def test_flush_that_waits_says_why_and_for_how_long(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where it waits without a word, which was two minutes of silence at a search's end."""
+    monkeypatch.setattr("runner.tracking.writer.TOLD_AFTER_S", 0.2)
+
+    def deliver(record: Record, is_retry: bool) -> None:
+        raise NotTaken("connection refused", is_refusal=False)
+
+    ours = writer(deliver, patience_s=1.0)
+    ours.put(ending(1))
+    with pytest.raises(TrackingUnreachable):
+        ours.close()
+    assert caplog.messages == [
+        "MLflow takes nothing just now: connection refused; it is waited for, up to 1 s"
+    ]
+
+
 def test_flush_refused_record_is_counted_once_and_the_rest_delivered() -> None:
     arrived: list[int | None] = []
 
