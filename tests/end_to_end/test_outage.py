@@ -91,19 +91,20 @@ def assert_whole(server: Server, terminal: Terminal, *, status: str) -> int:
     return len(done)
 
 
+@pytest.mark.timeout(600)
 def test_server_killed_and_started_again_has_the_whole_search(
     server: Server, terminal: Terminal
 ) -> None:
-    search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=40")
+    search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=25")
     read_until(search, lambda line: "trial 1 begins" in line)
     server.kill()
     said = read_until(search, lambda line: "MLflow takes nothing just now" in line)
     assert "training goes on" in said[-1]
     server.start()
-    rest, _ = search.communicate(timeout=200)
+    rest, _ = search.communicate(timeout=400)
     assert search.returncode == 0, rest
     assert "runner sync" not in rest
-    assert assert_whole(server, terminal, status="FINISHED") == 40
+    assert assert_whole(server, terminal, status="FINISHED") == 25
 
 
 def test_search_interrupted_in_an_outage_ends_soon_and_sync_delivers_the_rest(

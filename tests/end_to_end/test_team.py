@@ -231,6 +231,7 @@ def test_stop_and_enqueue_reach_a_driver_on_another_machine(
     assert "is not being searched" in said
 
 
+@pytest.mark.timeout(600)
 def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_it(
     machine: Machine, postgres: PostgresServer
 ) -> None:
@@ -238,7 +239,7 @@ def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_i
     # The study in files: what goes away is MLflow's alone.
     here = replace(machine, storage="")
     write(here, "outage")
-    search = here.start("search", "outage.yaml", "--plain", "--set", "search.trials=40")
+    search = here.start("search", "outage.yaml", "--plain", "--set", "search.trials=25")
     read_until(search, lambda line: "trial 1 begins" in line)
     postgres.kill()
     try:
@@ -246,9 +247,9 @@ def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_i
         assert "training goes on" in said[-1]
     finally:
         postgres.start()
-    rest, _ = search.communicate(timeout=200)
+    rest, _ = search.communicate(timeout=400)
     assert search.returncode == 0, rest
     assert "refused" not in rest
     found = runs(here.tracking, "outage")
-    assert set(found) == {"outage:1", *(f"trial {number}" for number in range(40))}
+    assert set(found) == {"outage:1", *(f"trial {number}" for number in range(25))}
     assert set(found.values()) == {"FINISHED"}
