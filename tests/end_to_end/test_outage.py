@@ -98,8 +98,7 @@ def test_server_killed_and_started_again_has_the_whole_search(
     search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=25")
     read_until(search, lambda line: "trial 1 begins" in line)
     server.kill()
-    said = read_until(search, lambda line: "MLflow takes nothing just now" in line)
-    assert "training goes on" in said[-1]
+    read_until(search, lambda line: "MLflow takes nothing just now" in line)
     server.start()
     rest, _ = search.communicate(timeout=400)
     assert search.returncode == 0, rest
