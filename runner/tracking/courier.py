@@ -36,6 +36,8 @@ WATCH_PARENT_EVERY_S = 0.1
 # Whoever closes a line has waited for what it still wanted to know.
 STUCK_AFTER_S = 1.0
 CONNECT_EVERY_S = 2.0
+# One that dies this often in a row, before it answers, will not do better.
+MAX_DEATHS_IN_A_ROW = 3
 # Not `python -m`: that would load the module a second time, under the name __main__.
 _COURIER = "from runner.tracking.courier import main; main()"
 
@@ -230,10 +232,14 @@ class Line:
             self._courier.leave("forget", self._number)
 
     def _ask_now(self, kind: str, *content: object) -> Any:
-        try:
-            return self._ask(kind, *content)
-        except _Gone as err:
-            raise TrackingUnreachable(f"MLflow tracking at {self.shown_uri}: {err}") from err
+        """Ask what can be asked again, of a new courier where one has died."""
+        for death in itertools.count(1):
+            try:
+                return self._ask(kind, *content)
+            except _Gone as err:
+                if death == MAX_DEATHS_IN_A_ROW:
+                    where = f"MLflow tracking at {self.shown_uri}"
+                    raise TrackingUnreachable(f"{where}: {err}") from err
 
     def _ask(self, kind: str, *content: object) -> Any:
         return self._courier.ask(self._introduce, kind, self._number, *content)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -57,6 +58,24 @@ def test_two_searches_of_a_driver_share_one_process(store: Store, tmp_path: Path
         study.close("FINISHED")
     for place, study_id in ((store, "a"), (Store(tmp_path / "elsewhere"), "b")):
         assert len(read_trials(connect(None, place), study_id)) == 1
+
+
+def test_killed_while_it_connects_another_is_asked(store: Store, study_id: str) -> None:
+    """Fails where its death is MLflow's, which ended a search that had hardly begun."""
+    for courier in couriers(os.getpid()):
+        courier.kill()
+        courier.wait()
+
+    def kill() -> None:
+        while not (found := couriers(os.getpid())):
+            time.sleep(0.01)
+        found[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    study = open_study(store, study_id)
+    killer.join()
+    study.close("FINISHED")
 
 
 def test_killed_again_and_again_every_record_arrives_once(store: Store, study_id: str) -> None:
