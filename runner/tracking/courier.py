@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError, TrackingUnreachable
+from runner.processes import end_with_parent
 from runner.tracking.address import resolve_uri, without_secrets
 from runner.tracking.carrier import NotTaken
 from runner.tracking.first_use import gather, relax_sqlite
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from runner.tracking.delivery import Delivery
     from runner.tracking.tracking import Tracking
 
-# What a dead driver's courier still wrote would meet what the next driver writes.
-WATCH_PARENT_EVERY_S = 0.1
 # Whoever closes a line has waited for what it still wanted to know.
 STUCK_AFTER_S = 1.0
 CONNECT_EVERY_S = 2.0
@@ -369,7 +368,8 @@ def main() -> None:
     Command line: the pipe's file descriptor and the driver's process id.
     """
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    # What a dead driver's courier still wrote would meet what the next driver writes.
+    end_with_parent(parent)
     connection, desk = Connection(descriptor), _Desk()
     while True:
         try:
@@ -384,9 +384,3 @@ def main() -> None:
             answer = (True, RunnerError(f"{type(err).__name__}: {err}"))
         connection.send(answer)
 
-
-def _exit_with_parent(parent: int) -> None:
-    """End this process at once when its driver dies, whatever it is writing."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_PARENT_EVERY_S)
-    os._exit(1)

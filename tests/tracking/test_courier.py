@@ -157,7 +157,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("how", ["idle", "busy"])
-def test_killed_driver_takes_it_along_within_seconds(store: Store, how: str) -> None:
+def test_killed_driver_takes_it_along_at_once(store: Store, how: str) -> None:
     command = [sys.executable, "-c", DRIVER, str(store.root), how]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert driver.stdout is not None
@@ -167,7 +167,7 @@ def test_killed_driver_takes_it_along_within_seconds(store: Store, how: str) -> 
         (courier,) = couriers(driver.pid)
         os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 2.0
     # A container may have nobody who buries it.
     while courier.is_running() and courier.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
