@@ -198,9 +198,9 @@ def test_worker_that_is_ended_takes_along_what_its_trial_had_started(
 @pytest.mark.parametrize(
     ("act", "silence"),
     [
-        ("stop", Silence(2.0)),
-        ("hang", Silence(2.0)),
-        ("loop", Silence(2.0, is_computing_life=False)),
+        ("stop", Silence(4.0)),
+        ("hang", Silence(4.0)),
+        ("loop", Silence(4.0, is_computing_life=False)),
     ],
 )
 def test_worker_without_a_sign_of_life_is_ended_and_its_trial_runs_again(
@@ -210,25 +210,25 @@ def test_worker_without_a_sign_of_life_is_ended_and_its_trial_runs_again(
 
     Fails where nobody looks for silence, or computing counts where it is not to.
     """
-    feed = Trials(folder, [{"act": act, "attempts": 1, "epoch_s": 4.0}])
+    feed = Trials(folder, [{"act": act, "attempts": 1, "epoch_s": 6.0}])
     start(silence=silence).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.LOST, (0, 1): Outcome.COMPLETE}
     reason = feed.ending(0).reason
-    assert "showed no sign of life for 2 s (search.silence): killed" in reason
+    assert "showed no sign of life for 4 s (search.silence): killed" in reason
     assert str(folder / "trial-0" / "log.txt") in reason
 
 
 def test_worker_that_computes_and_asks_nothing_has_not_hung(start: Start, folder: Path) -> None:
     """Fails where computing does not count."""
-    feed = Trials(folder, [{"act": "loop", "epoch_s": 3.0}])
-    start(silence=Silence(1.5)).run(feed)
+    feed = Trials(folder, [{"act": "loop", "epoch_s": 9.0}])
+    start(silence=Silence(6.0)).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.COMPLETE}
 
 
 def test_trial_that_waits_and_asks_has_not_hung(start: Start, folder: Path) -> None:
     """Fails where a question is no beat (`_SocketChannel.decision`)."""
-    feed = Trials(folder, [{"epoch_s": 3.0}])
-    start(silence=Silence(1.5, is_computing_life=False)).run(feed)
+    feed = Trials(folder, [{"epoch_s": 9.0}])
+    start(silence=Silence(6.0, is_computing_life=False)).run(feed)
     assert feed.outcomes == {(0, 0): Outcome.COMPLETE}
 
 
@@ -517,7 +517,7 @@ def test_worker_that_starts_for_a_job_may_be_silent_for_longer(start: Start, fol
 
     trial = {"epochs": 2, "epoch_s": 3.0}
     feed = Packed(folder, [trial], [trial])
-    backend = start(StartsSlowly(3.0), slots=2, silence=Silence(1.5), share=Share("one", 2))
+    backend = start(StartsSlowly(8.0), slots=2, silence=Silence(5.0), share=Share("one", 2))
     backend.run(feed)
     assert feed.outcomes == {(0, 0): Outcome.COMPLETE, (1, 0): Outcome.COMPLETE}
     assert set(feed.slots.values()) == {0, 1}

@@ -69,6 +69,30 @@ def joint_backend(
     made.close()
 
 
+Start = Callable[..., Backend]
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Start]:
+    """Backends of a test's own."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    started = []
+
+    def make(
+        name: str, objective: Scripted | None = None, *, silence: Silence | None = None
+    ) -> Backend:
+        if name == "ray":
+            request.getfixturevalue("ray_here")
+        started.append(make_backend(name, tmp_path / "logs", objective, silence=silence))
+        return started[-1]
+
+    yield make
+    for backend in started:
+        backend.close()
+
+
 def make_backend(
     name: str,
     logs: Path,
@@ -336,24 +360,11 @@ def test_exception_of_a_whole_job_loses_the_trials_that_had_not_ended_and_says_w
     [("hang", Silence(4.0)), ("loop", Silence(4.0, is_computing_life=False))],
 )
 def test_job_that_shows_no_sign_of_life_is_ended_and_the_others_run(
-    name: str,
-    act: str,
-    silence: Silence,
-    job: Make,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    start: Start, job: Make, name: str, act: str, silence: Silence
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    if name == "ray":
-        request.getfixturevalue("ray_here")
-    made = make_backend(name, tmp_path / "logs", silence=silence)
     hangs = job((0, {"act": act, "epoch_s": 600.0}))
     feed = RecordedFeed([hangs, job((1, {"epochs": 2, "epoch_s": 4.0})), job((2, {}))])
-    try:
-        made.run(feed)
-    finally:
-        made.close()
+    start(name, silence=silence).run(feed)
     assert feed.outcomes == {0: Outcome.LOST, 1: Outcome.COMPLETE, 2: Outcome.COMPLETE}
     reason = feed.endings[Attempt(0, 0)].reason
     assert "showed no sign of life for 4 s (search.silence): killed" in reason
@@ -361,40 +372,23 @@ def test_job_that_shows_no_sign_of_life_is_ended_and_the_others_run(
 
 @pytest.mark.parametrize("name", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_second_pass_that_hangs_stops_the_search(
-    name: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    start: Start, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr("runner.backends.life.START_S", 5.0)
     if name == "ray":
-        request.getfixturevalue("ray_here")
         monkeypatch.setattr("runner.backends.ray.backend.LOOK_EVERY_S", 0.5)
-    made = make_backend(name, tmp_path / "logs", HangsBefore("inspect"), silence=Silence(2.0))
-    try:
-        with pytest.raises(SearchStopped, match=r"showed no sign of life for \d+ s \(search.sil"):
-            made.inspect()
-    finally:
-        made.close()
+    backend = start(name, HangsBefore("inspect"), silence=Silence(2.0))
+    with pytest.raises(SearchStopped, match=r"showed no sign of life for \d+ s \(search.sil"):
+        backend.inspect()
 
 
 @pytest.mark.parametrize("name", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_worker_killed_in_the_second_pass_is_started_again(
-    name: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    start: Start, tmp_path: Path, name: str
 ) -> None:
     """Fails where its death stops the search at once, as a kill at random found."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    if name == "ray":
-        request.getfixturevalue("ray_here")
-    made = make_backend(name, tmp_path / "logs", KilledWhileInspecting(tmp_path / "deaths", 1))
-    try:
-        assert made.inspect().details == {"deaths": 1}
-    finally:
-        made.close()
+    backend = start(name, KilledWhileInspecting(tmp_path / "deaths", 1))
+    assert backend.inspect().details == {"deaths": 1}
 
 
 def test_feed_that_stops_early_leaves_the_rest_undone(backend: Backend, job: Make) -> None:
@@ -414,15 +408,7 @@ def test_run_again_after_the_first_feed_is_done_serves_the_next(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_close_twice_is_harmless(
-    name: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    if name == "ray":
-        request.getfixturevalue("ray_here")
-    made = make_backend(name, tmp_path)
-    made.close()
-    made.close()
+def test_close_twice_is_harmless(start: Start, name: str) -> None:
+    backend = start(name)
+    backend.close()
+    backend.close()
