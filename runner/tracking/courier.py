@@ -383,4 +383,3 @@ def main() -> None:
         except Exception as err:  # noqa: BLE001 - a mistake of ours; the driver says so
             answer = (True, RunnerError(f"{type(err).__name__}: {err}"))
         connection.send(answer)
-

@@ -1,10 +1,8 @@
 """MLflow's server is killed in the middle of a search."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +11,8 @@ import pytest
 from runner.experiment import Store
 from runner.study import read_study
 from runner.tracking import connect, read_trials
-from runner.tracking.ui import free_port
-from tests.end_to_end.conftest import Terminal, read_until, wait_until
+from tests.end_to_end.conftest import Terminal, read_until
+from tests.mlflow_server import MlflowServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
@@ -30,49 +28,15 @@ sys.exit(main())
 """
 
 
-class Server:
-    """A real MLflow server on SQLite that is killed and started again on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._port = free_port("127.0.0.1", 0)
-        self.address = f"http://127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / "log.txt"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-                    *("--host", "127.0.0.1", "--port", str(self._port)),
-                    *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
-                    *("--artifacts-destination", str(self._folder / "artifacts")),
-                ],
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        wait_until(lambda: "startup complete" in log.read_text(errors="replace"), within_s=200)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    server = Server(tmp_path / "server")
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
+    server = MlflowServer(tmp_path / "server")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     yield server
     server.kill()
 
 
-def assert_whole(server: Server, terminal: Terminal, *, status: str) -> int:
+def assert_whole(server: MlflowServer, terminal: Terminal, *, status: str) -> int:
     """MLflow has all of the study; gives how many trials are complete."""
     store = Store(terminal.folder / "store")
     record = read_study(store, "tiny")
@@ -93,21 +57,22 @@ def assert_whole(server: Server, terminal: Terminal, *, status: str) -> int:
 
 @pytest.mark.timeout(600)
 def test_server_killed_and_started_again_has_the_whole_search(
-    server: Server, terminal: Terminal
+    server: MlflowServer, terminal: Terminal
 ) -> None:
-    search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=25")
+    search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=40")
     read_until(search, lambda line: "trial 1 begins" in line)
     server.kill()
-    read_until(search, lambda line: "MLflow takes nothing just now" in line)
+    said = read_until(search, lambda line: "MLflow takes nothing just now" in line)
+    assert "training goes on" in said[-1]
     server.start()
     rest, _ = search.communicate(timeout=400)
     assert search.returncode == 0, rest
     assert "runner sync" not in rest
-    assert assert_whole(server, terminal, status="FINISHED") == 25
+    assert assert_whole(server, terminal, status="FINISHED") == 40
 
 
 def test_search_interrupted_in_an_outage_ends_soon_and_sync_delivers_the_rest(
-    server: Server, terminal: Terminal
+    server: MlflowServer, terminal: Terminal
 ) -> None:
     search = terminal.start("search", "tiny.yaml", "--plain")
     read_until(search, lambda line: "trial 1 begins" in line)
@@ -140,7 +105,7 @@ def test_search_interrupted_in_an_outage_ends_soon_and_sync_delivers_the_rest(
 
 
 def test_search_that_ends_by_itself_in_an_outage_says_so_and_exits_with_nine(
-    server: Server, terminal: Terminal
+    server: MlflowServer, terminal: Terminal
 ) -> None:
     """Fails where the command ends as if all were delivered."""
     hasty = replace(terminal, program=("-c", HASTY))
@@ -155,7 +120,7 @@ def test_search_that_ends_by_itself_in_an_outage_says_so_and_exits_with_nine(
 
 
 def test_search_waits_for_a_server_that_comes_up_after_it(
-    server: Server, terminal: Terminal
+    server: MlflowServer, terminal: Terminal
 ) -> None:
     assert terminal.run("search", "tiny.yaml", "--set", "search.trials=1")[0] == 0
     server.kill()
@@ -169,7 +134,7 @@ def test_search_waits_for_a_server_that_comes_up_after_it(
 
 
 def test_new_search_without_a_server_is_refused_at_once(
-    server: Server, terminal: Terminal
+    server: MlflowServer, terminal: Terminal
 ) -> None:
     server.kill()
     code, said = terminal.run("search", "tiny.yaml", "--plain")

@@ -239,16 +239,17 @@ def test_database_of_mlflow_killed_and_started_again_under_a_search_has_all_of_i
     # The study in files: what goes away is MLflow's alone.
     here = replace(machine, storage="")
     write(here, "outage")
-    search = here.start("search", "outage.yaml", "--plain", "--set", "search.trials=25")
+    search = here.start("search", "outage.yaml", "--plain", "--set", "search.trials=40")
     read_until(search, lambda line: "trial 1 begins" in line)
     postgres.kill()
     try:
-        read_until(search, lambda line: "MLflow takes nothing just now" in line)
+        said = read_until(search, lambda line: "MLflow takes nothing just now" in line)
+        assert "training goes on" in said[-1]
     finally:
         postgres.start()
     rest, _ = search.communicate(timeout=400)
     assert search.returncode == 0, rest
     assert "refused" not in rest
     found = runs(here.tracking, "outage")
-    assert set(found) == {"outage:1", *(f"trial {number}" for number in range(25))}
+    assert set(found) == {"outage:1", *(f"trial {number}" for number in range(40))}
     assert set(found.values()) == {"FINISHED"}
