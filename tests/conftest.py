@@ -17,6 +17,8 @@ from tests.postgresql import PostgresServer, postgres_server, programs
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # A process a core: threads of their own would only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # And those of searches take one another's cores while they wait.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # A search that finds its CPU leased by another takes fewer threads, and then rounds in another
     # way: each process has leases of its own.
     tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"{worker}-")

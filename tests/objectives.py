@@ -86,6 +86,7 @@ class Scripted:
                 "pid": os.getpid(),
                 "devices": lease.devices,
                 "threads": os.environ.get("OMP_NUM_THREADS"),
+                "spin": os.environ.get("GOMP_SPINCOUNT"),
                 "cuda": os.environ.get("CUDA_VISIBLE_DEVICES"),
                 "heavy": sorted({"torch", "timm", "mlflow", "optuna"} & sys.modules.keys()),
             }

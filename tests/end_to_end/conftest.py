@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 EXPERIMENT = """
@@ -56,6 +58,16 @@ class Terminal:
         process = self.start(*arguments)
         output, _ = process.communicate(timeout=240)
         return process.returncode, output
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on(tmp_path: Path) -> Iterator[None]:
+    """A test that failed or ran out of time leaves no search behind, which would slow the next."""
+    yield
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if Path(process.cwd()).is_relative_to(tmp_path):
+                process.kill()
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_wrong_option_ends_with_three_and_no_traceback(validate: Validate, optio
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(1500)
+@thorough(1000)
 @given(text=TEXTS, given_options=st.lists(options(), max_size=2))
 def test_wrong_files_and_options_end_with_three_a_thousand_times(
     validate: Validate, text: str, given_options: list[str]

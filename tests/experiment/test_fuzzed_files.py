@@ -94,7 +94,7 @@ def test_any_text_is_refused(check: Check, text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(4000)
+@thorough(2500)
 @given(text=ANY_TEXT)
 def test_any_text_is_refused_thousands_of_times(check: Check, text: str) -> None:
     assert check(text)
@@ -109,7 +109,7 @@ def test_text_like_yaml_loads_or_is_refused(check: Check, text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(5000)
+@thorough(2500)
 @given(text=yaml_texts())
 def test_text_like_yaml_loads_or_is_refused_thousands_of_times(check: Check, text: str) -> None:
     check(text)
@@ -130,7 +130,7 @@ def test_edited_experiment_loads_or_is_refused(check: Check, form: dict[str, Any
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(5000)
+@thorough(2500)
 @given(form=edited_forms())
 def test_edited_experiment_loads_or_is_refused_thousands_of_times(
     check: Check, form: dict[str, Any]

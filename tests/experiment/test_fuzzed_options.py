@@ -70,7 +70,7 @@ def test_any_options_are_taken_or_refused(check: Check, given_options: list[str]
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(4000)
+@thorough(2500)
 @given(given_options=st.lists(options(), min_size=1, max_size=3))
 def test_any_options_are_taken_or_refused_thousands_of_times(
     check: Check, given_options: list[str]
@@ -121,7 +121,7 @@ def test_any_setting_is_taken_or_refused(text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @seed(SEED)
-@thorough(4000)
+@thorough(2500)
 @given(text=options() | ODD)
 def test_any_setting_is_taken_or_refused_thousands_of_times(text: str) -> None:
     assert_setting(text)
