@@ -30,7 +30,8 @@ class Backlog:
     def __init__(self, folder: Path | None = None, *, in_memory: int = IN_MEMORY) -> None:
         self._folder = folder
         self._in_memory = in_memory
-        # The oldest, then those in the file, then what the file could not take.
+        # The oldest, then those in the file, then what the file could not take. The file has
+        # something only where the oldest are as many as memory may hold.
         self._oldest: list[Record] = []
         self._newest: list[Record] = []
         # How many of those there must be before the file is tried again.
@@ -45,7 +46,7 @@ class Backlog:
     def put(self, records: Iterable[Record]) -> None:
         """Add records at the end. Where the disk takes none, memory has to."""
         for record in records:
-            if len(self._oldest) < self._in_memory and not self._newest and self._is_read:
+            if len(self._oldest) < self._in_memory and not self._newest:
                 self._oldest.append(record)
             else:
                 self._newest.append(record)

@@ -59,6 +59,7 @@ def assert_whole(server: MlflowServer, terminal: Terminal, *, status: str) -> in
 def test_server_killed_and_started_again_has_the_whole_search(
     server: MlflowServer, terminal: Terminal
 ) -> None:
+    """Fails where an outage is a refusal (`_is_refusal`), and what came in it is dropped."""
     search = terminal.start("search", "tiny.yaml", "--plain", "--set", "search.trials=40")
     read_until(search, lambda line: "trial 1 begins" in line)
     server.kill()
@@ -74,6 +75,7 @@ def test_server_killed_and_started_again_has_the_whole_search(
 def test_search_interrupted_in_an_outage_ends_soon_and_sync_delivers_the_rest(
     server: MlflowServer, terminal: Terminal
 ) -> None:
+    """Fails where it waits for MLflow as patiently as another (`Search.patience_s`)."""
     search = terminal.start("search", "tiny.yaml", "--plain")
     read_until(search, lambda line: "trial 1 begins" in line)
     server.kill()
