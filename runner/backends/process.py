@@ -36,13 +36,18 @@ KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
 }
-# Threads of GNU's OpenMP that wait for one another turn idly, 300,000 times at its own default. On
-# cores that others use too they take the time of those that they wait for: small models were up to
-# 17 times slower. Fewer turns cost a small model a fifth on quiet cores, a large one nothing
-# (benchmarks/spinning.py, docs/benchmarks.md). Unless the user's environment says otherwise.
-SPIN_LITTLE = {"GOMP_SPINCOUNT": "5000"}
 # Not `python -m`: that would load the module a second time, under the name __main__.
 _WORKER = "from runner.backends.worker import main; main()"
+
+
+def spinning() -> dict[str, str]:
+    """How long waiting threads of GNU's OpenMP turn idly, unless the user has said so.
+
+    On cores that others use too they take the time of those that they wait for: with the library's
+    300,000 turns small models were up to 17 times slower. Few turns cost a small model a fifth on
+    quiet cores, a large one nothing (benchmarks/spinning.py, docs/benchmarks.md).
+    """
+    return {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "5000")}
 
 
 @dataclass
@@ -92,8 +97,8 @@ class WorkerProcess:
         ours, theirs = Pipe(duplex=True)
         threads = str(lease.threads)
         environment = {
-            **SPIN_LITTLE,
             **os.environ,
+            **spinning(),
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "PYTHONUNBUFFERED": "1",

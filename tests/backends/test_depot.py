@@ -12,6 +12,7 @@ import pytest
 
 from runner.backends.ray.commits import PARTIAL
 from runner.backends.ray.depot import DeadAttempt, Depot, NotBegun
+from runner.experiment import link_or_copy
 from runner.trial import Attempt
 from runner.trial.custom.folders import TrialFolders
 
@@ -31,15 +32,15 @@ def begin(depot: Depot, *keys: Attempt) -> None:
 
 
 def send(depot: Depot, key: Attempt, content: bytes, *, commit: bool = True) -> None:
-    depot.write(key, "3/artifacts/model", content, is_first=True)
+    depot.write(key, "3/artifacts/model", content, offset=0)
     if commit:
         depot.commit(key, ["3/artifacts/model"], [])
 
 
 def test_pieces_take_their_place_together(depot, tmp_path):
     begin(depot, FIRST)
-    depot.write(FIRST, "3/log.txt", b"one ", is_first=True)
-    depot.write(FIRST, "3/log.txt", b"two", is_first=False)
+    depot.write(FIRST, "3/log.txt", b"one ", offset=0)
+    depot.write(FIRST, "3/log.txt", b"two", offset=4)
     assert not (tmp_path / "3" / "log.txt").exists()
 
     depot.commit(FIRST, ["3/log.txt"], [])
@@ -108,7 +109,7 @@ MOMENTS = {b"1": {"history.json", "files/a", "files/gone"}, b"2": {"history.json
 
 def save(depot: Depot, moment: bytes) -> None:
     for name in MOMENTS[moment]:
-        depot.write(FIRST, f"3/checkpoint/{name}", moment, is_first=True)
+        depot.write(FIRST, f"3/checkpoint/{name}", moment, offset=0)
     gone = [f"3/checkpoint/{name}" for name in MOMENTS[b"1"] - MOMENTS[moment]]
     depot.commit(FIRST, [f"3/checkpoint/{name}" for name in MOMENTS[moment]], gone)
 
@@ -179,17 +180,66 @@ def test_checkpoint_is_of_one_moment_wherever_the_drivers_end_is_killed(
     assert [path.name for path in (root / "3").iterdir()] == ["checkpoint"]
 
 
+def test_commit_that_a_kill_cut_off_is_completed_by_the_next_depot(tmp_path: Path) -> None:
+    """Ray asks the next one again.
+
+    Fails where what has come is moved out of its folder before that is replaced, or the next depot
+    does not know which attempt runs.
+    """
+    for steps in count():
+        root, told = tmp_path / str(steps), str(tmp_path / f"{steps}.told")
+        (root / "3").mkdir(parents=True)
+        depot = Depot(str(root), told=told)
+        begin(depot, FIRST)
+        save(depot, b"1")
+        is_killed = save_and_die(depot, steps)
+        depot = Depot(str(root), told=told)
+        names = [f"3/checkpoint/{name}" for name in MOMENTS[b"2"]]
+        depot.commit(FIRST, names, ["3/checkpoint/files/gone"])
+        assert moment_of(root / "3" / "checkpoint") == b"2"
+        assert [path.name for path in (root / "3").iterdir()] == ["checkpoint"]
+        if not is_killed:
+            break
+    assert steps > 5
+
+
+def test_next_depot_knows_what_the_driver_said_and_a_word_twice_is_once(tmp_path: Path) -> None:
+    """Fails without `_remember`."""
+    told = str(tmp_path / "told")
+    (tmp_path / "3").mkdir()
+    depot = Depot(str(tmp_path), told=told)
+    begin(depot, FIRST, OTHER)
+    depot.end(OTHER)
+    depot.write(FIRST, "3/log.txt", b"one ", offset=0)
+    with Path(told).open("a") as file:
+        file.write('[3, 1, "')
+    depot = Depot(str(tmp_path), told=told)
+    for _ in range(2):
+        depot.write(FIRST, "3/log.txt", b"two", offset=4)
+    for _ in range(2):
+        depot.commit(FIRST, ["3/log.txt"], [])
+    assert (tmp_path / "3" / "log.txt").read_bytes() == b"one two"
+    with pytest.raises(DeadAttempt):
+        depot.files(OTHER)
+    begin(depot, SECOND)
+    depot.end(FIRST)
+    assert depot.files(SECOND) == {"log.txt": 7}
+    assert Depot(str(tmp_path), told=told).files(SECOND) == {"log.txt": 7}
+
+
 def test_checkpoint_that_the_disk_refused_stays_and_takes_its_place_when_it_is_sent_again(
     depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails where the copy is not begun anew."""
 
-    def refuse(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def refuse(source: Path | str, target: Path | str) -> None:
+        if str(source).endswith(PARTIAL):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        link_or_copy(source, target)
 
     begin(depot, FIRST)
     save(depot, b"1")
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr("runner.backends.ray.commits.link_or_copy", refuse)
     with pytest.raises(OSError, match="No space left"):
         save(depot, b"2")
     monkeypatch.undo()
@@ -247,14 +297,14 @@ def test_path_out_of_the_trials_folder_is_refused(
         depot.commit(FIRST, [], [path])
     if path not in ("3", "3/..", "3/link"):  # names of partial files inside, with these
         with pytest.raises(PermissionError):
-            depot.write(FIRST, path, b"x", is_first=True)
+            depot.write(FIRST, path, b"x", offset=0)
     assert sorted(tmp_path.parent.rglob("*")) == before
     assert outside.read_bytes() == b"another trial's"
 
 
 def test_partial_file_that_is_a_link_out_is_not_written(depot: Depot, outside: Path) -> None:
     with pytest.raises(PermissionError):
-        depot.write(FIRST, "3/half", b"x", is_first=True)
+        depot.write(FIRST, "3/half", b"x", offset=0)
     assert outside.read_bytes() == b"another trial's"
 
 

@@ -80,7 +80,7 @@ def test_inspect_answers_from_a_worker_with_its_lease_and_no_heavy_import(start:
 def test_threads_of_a_worker_spin_little_unless_the_user_says_otherwise(
     start: Start, monkeypatch: pytest.MonkeyPatch, own: str | None, spin: str
 ) -> None:
-    """Fails without `SPIN_LITTLE`, or where it takes the place of the user's own."""
+    """Fails without `spinning`, or where it takes the place of the user's own."""
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     if own is not None:
         monkeypatch.setenv("GOMP_SPINCOUNT", own)

@@ -48,9 +48,11 @@ def listening():
     )
 
 with cluster_here(RaySettings(), [Lease(slot=0)]):
-    answer = ray.get(ray.remote(lambda: os.environ.get("RAY_AUTH_MODE")).remote())
+    names = ("RAY_AUTH_MODE", "GOMP_SPINCOUNT")
+    mode, spin = ray.get(ray.remote(lambda: [os.environ.get(name) for name in names]).remote())
     said = {
-        "worker": answer,
+        "worker": mode,
+        "spin": spin,
         "driver": os.environ.get("RAY_AUTH_MODE"),
         "is_on": is_token_auth_enabled(),
         "listening": listening(),
@@ -106,8 +108,10 @@ def test_ray_on_this_machine_listens_on_the_loopback_alone_and_asks_for_a_token(
 
 
 def test_ray_without_a_token_is_warned_of(tmp_path: Path) -> None:
-    said, shown = here(tmp_path, RAY_AUTH_MODE="disabled")
+    said, shown = here(tmp_path, RAY_AUTH_MODE="disabled", GOMP_SPINCOUNT="70")
     assert said["is_on"] is False
     assert said["without"] == "IN"
     assert "Ray here asks for no token: whoever reaches its ports can run programs" in shown
     assert said["afterwards"] == ["disabled", False]
+    # Fails where a worker's environment has no `spinning`, or not the user's own.
+    assert said["spin"] == "70"

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -225,6 +226,37 @@ def test_killed_node_loses_nothing_and_its_trial_goes_on_elsewhere(
     logs = [log.read_text() for log in sorted(folder.glob("*/log.txt"))]
     begun = [re.findall(r"begins after epoch (\d)", log) for log in logs]
     assert any(int(epochs[-1]) > 0 for epochs in begun), begun
+
+
+def test_killed_depot_is_started_again_and_loses_nothing(nodes: Nodes, file: Path) -> None:
+    """The process through which nodes read and write, in the second pass and again and again.
+
+    Fails without `max_restarts`, or where the next one does not know which attempts run.
+    """
+    nodes.add_worker()
+    search = nodes.search(file)
+    killed = 0
+    while search.poll() is None:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.name().startswith("ray::Depot") and is_of(process, nodes):
+                    process.kill()
+                    killed += 1
+        time.sleep(2.0)
+    assert search.stdout is not None
+    assert search.returncode == 0, search.stdout.read()
+    assert killed > 2
+    trials = nodes.leaderboard()
+    assert [trial["outcome"] for trial in trials] == ["complete"] * 8
+    folder = nodes.home / "studies" / "far" / "1" / "trials"
+    assert all("begins after epoch 0" in log.read_text() for log in folder.glob("*/log.txt"))
+    assert len(list(folder.glob("*/log.txt"))) == 8
+    assert not list(folder.glob(".*"))
+
+
+def is_of(process: psutil.Process, nodes: Nodes) -> bool:
+    """Whether a process of Ray's belongs to these nodes."""
+    return process.environ().get("RAY_AUTH_TOKEN") == nodes.environment["RAY_AUTH_TOKEN"]
 
 
 def test_stopped_while_no_node_is_left_it_ends_at_once_and_goes_on_later(

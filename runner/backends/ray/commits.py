@@ -18,19 +18,31 @@ PARTIAL = ".runner-partial"
 def take_places(folder: Path, moves: Sequence[tuple[Path, Path]], gone: Sequence[Path]) -> None:
     """Let files that have come take their places, and remove what is gone.
 
+    Where a kill cut it off, the same again completes it.
+
     Args:
         folder: The trial's.
         moves: What has come, and its place.
         gone: Files that are no more.
     """
+    for name in WHOLE_FOLDERS:
+        settle_folder(folder / name)
     places = [*(place for _, place in moves), *gone]
     whole = [each for each in _whole(folder) if any(each in place.parents for place in places)]
     for each in whole:
         _copy(each, _new(each))
     for partial, place in moves:
-        partial.replace(_in_new(place, whole))
+        target = _in_new(place, whole)
+        # One that is no more had taken its place when a kill cut this off.
+        if partial.exists():
+            if target == place:
+                partial.replace(place)
+            else:
+                target.unlink(missing_ok=True)
+                link_or_copy(partial, target)
     for place in gone:
         _in_new(place, whole).unlink(missing_ok=True)
+    # With the old folder goes what had come beside its files.
     for each in whole:
         replace_folder(_new(each), each)
 

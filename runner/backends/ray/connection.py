@@ -14,7 +14,7 @@ import ray
 from ray._private import ray_constants
 from ray._raylet import Config  # type: ignore[attr-defined]
 
-from runner.backends.process import KEEP_MEMORY, SPIN_LITTLE
+from runner.backends.process import KEEP_MEMORY, spinning
 from runner.backends.ray.cluster import Cluster, Needs, usual_needs
 from runner.errors import RunnerError
 from runner.experiment import RaySettings
@@ -208,4 +208,4 @@ def _needs(asked: RaySettings, usual: Needs | None, gpus_per_trial: int) -> Need
 def _environment(asked: RaySettings, usual: Needs | None) -> Mapping[str, Any]:
     """Ray's runtime environment: what a local worker has, and what was asked."""
     own = dict(asked.runtime_env)
-    return {**own, "env_vars": {**SPIN_LITTLE, **KEEP_MEMORY, **own.get("env_vars", {})}}
+    return {**own, "env_vars": {**spinning(), **KEEP_MEMORY, **own.get("env_vars", {})}}

@@ -4,6 +4,7 @@ It takes in what workers send of their trials, and gives out what the experiment
 do not have (`freight.py`).
 """
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,18 +34,32 @@ class NotBegun(Exception):
 class Depot:
     """Reads and writes for attempts that have not ended, each in the folder of its trial alone.
 
+    Where it is killed Ray starts another, and asks it again what the dead one had not answered:
+    what is done twice is as if done once.
+
     Args:
         root: The study's folder of trials, which has those folders.
         items: What the experiment names.
         log: File that takes a line for each item that is sent to a machine.
+        told: File that keeps what the driver says of attempts for the next depot; None: none does.
     """
 
-    def __init__(self, root: str, items: Sequence[Item] = (), log: str = os.devnull) -> None:
+    def __init__(
+        self,
+        root: str,
+        items: Sequence[Item] = (),
+        log: str = os.devnull,
+        told: str | None = None,
+    ) -> None:
         self._root = Path(root).resolve()
         self._newest: dict[int, int] = {}
         self._folders: dict[int, Path] = {}
         self._warehouse = Warehouse(items, Path(log))
         self._beats = 0
+        self._told = None
+        if told is not None:
+            self._remember(Path(told))
+            self._told = Path(told).open("a", encoding="utf-8")  # noqa: SIM115 - as long as it lives
 
     def live(self) -> None:
         """The second pass shows a sign of life."""
@@ -61,13 +76,13 @@ class Depot:
             folders: The folder of each one's trial, as the driver has it.
         """
         for key, folder in folders.items():
-            self._newest[key.trial] = max(key.attempt, self._newest.get(key.trial, 0))
-            self._folders[key.trial] = Path(folder).resolve()
+            self._keep(key, folder)
+            self._let_begin(key, folder)
 
     def end(self, key: Attempt) -> None:
         """An attempt may write no more; what it did not commit goes."""
-        self._newest[key.trial] = max(key.attempt + 1, self._newest.get(key.trial, 0))
-        folder = self._folders.pop(key.trial, None)
+        self._keep(key, None)
+        folder = self._let_end(key)
         if folder is not None and self._is_below(folder):
             drop_uncommitted(folder)
 
@@ -96,7 +111,7 @@ class Depot:
             file.seek(offset)
             return file.read(CHUNK_BYTES)
 
-    def write(self, key: Attempt, path: str, content: bytes, *, is_first: bool) -> None:
+    def write(self, key: Attempt, path: str, content: bytes, *, offset: int) -> None:
         """A piece of a file, in order; the file takes its place when it is committed.
 
         Raises:
@@ -104,7 +119,9 @@ class Depot:
         """
         partial = self._inside(key, path + PARTIAL)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb" if is_first else "ab") as file:
+        with partial.open("r+b" if offset else "wb") as file:
+            file.truncate(offset)
+            file.seek(offset)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -136,6 +153,40 @@ class Depot:
     def piece(self, number: int, index: int) -> list[Part]:
         """See `Warehouse.piece`."""
         return self._warehouse.piece(number, index)
+
+    def _remember(self, told: Path) -> None:
+        """What the driver has said to an earlier depot."""
+        content = told.read_bytes() if told.exists() else b""
+        # A kill may have cut off the last line; what it says is said again.
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            os.truncate(told, len(whole))
+        for line in whole.splitlines():
+            trial, attempt, folder = json.loads(line)
+            key = Attempt(trial, attempt)
+            if folder is None:
+                self._let_end(key)
+            else:
+                self._let_begin(key, folder)
+
+    def _keep(self, key: Attempt, folder: str | None) -> None:
+        """For the next depot: an attempt begins in a folder, or ends."""
+        if self._told is not None:
+            self._told.write(json.dumps([key.trial, key.attempt, folder]) + "\n")
+            self._told.flush()
+
+    def _let_begin(self, key: Attempt, folder: str) -> None:
+        newest = self._newest.get(key.trial, 0)
+        if key.attempt >= newest:
+            self._newest[key.trial] = key.attempt
+            self._folders[key.trial] = Path(folder).resolve()
+
+    def _let_end(self, key: Attempt) -> Path | None:
+        """The folder of the attempt, unless a newer one has it."""
+        if key.attempt < self._newest.get(key.trial, 0):
+            return None
+        self._newest[key.trial] = key.attempt + 1
+        return self._folders.pop(key.trial, None)
 
     def _folder(self, key: Attempt) -> Path:
         """The folder of an attempt's trial.
@@ -222,10 +273,12 @@ def open_depot(root: Path, items: tuple[Item, ...], *, log: Path) -> Address:
     near = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
     # Trials that save a checkpoint do not wait for data that are sent.
     actor = ray.remote(concurrency_groups={"freight": 2})(Depot)
-    options = actor.options(num_cpus=0, scheduling_strategy=near)
-    depot = options.remote(str(root), items, str(log))
+    options = actor.options(
+        num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1
+    )
     mark = f".seen-{secrets.token_hex(8)}"
     (root / mark).touch()
+    depot = options.remote(str(root), items, str(log), str(root / mark))
     return Address(str(root), mark, depot, items)
 
 

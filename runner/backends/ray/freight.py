@@ -150,11 +150,8 @@ class Warehouse:
 
         Side effects: A line in the log.
         """
-        item = self._items[number]
+        item, count = self._items[number], len(self._cut(number))
         with self._locks[number]:
-            if number not in self._pieces:
-                self._pieces[number] = list(_pieces(listing_of(item.files) or {}))
-            count = len(self._pieces[number])
             now = time.strftime("%Y-%m-%d %H:%M:%S")
             size = data.size_words(item.nbytes)
             with self._log.open("a") as file:
@@ -170,8 +167,15 @@ class Warehouse:
         root = Path(self._items[number].files.path)
         return [
             _part(root / name, name, offset, size)
-            for name, offset, size in self._pieces[number][index]
+            for name, offset, size in self._cut(number)[index]
         ]
+
+    def _cut(self, number: int) -> list[list[tuple[str, int, int]]]:
+        """Name, offset and bytes of the parts of each piece of an item."""
+        with self._locks[number]:
+            if number not in self._pieces:
+                self._pieces[number] = list(_pieces(listing_of(self._items[number].files) or {}))
+            return self._pieces[number]
 
 
 def _pieces(listing: Listing) -> Iterator[list[tuple[str, int, int]]]:

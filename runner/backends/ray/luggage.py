@@ -121,10 +121,11 @@ class Luggage:
     def _send_file(self, key: Attempt, path: Path, far: str) -> None:
         with path.open("rb") as file:
             pieces = iter(lambda: file.read(CHUNK_BYTES), b"")
-            for number, piece in enumerate(chain([next(pieces, b"")], pieces)):
+            offset = 0
+            for piece in chain([next(pieces, b"")], pieces):
                 pulse.beat()
-                first = number == 0
-                ray.get(self.address.depot.write.remote(key, far, piece, is_first=first))
+                ray.get(self.address.depot.write.remote(key, far, piece, offset=offset))
+                offset += len(piece)
 
 
 class Sending:
