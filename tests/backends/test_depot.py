@@ -212,7 +212,7 @@ def test_next_depot_knows_what_the_driver_said_and_a_word_twice_is_once(tmp_path
     depot.end(OTHER)
     depot.write(FIRST, "3/log.txt", b"one ", offset=0)
     with Path(told).open("a") as file:
-        file.write('[3, 1, "')
+        file.write('\n[3, 1, "')
     depot = Depot(str(tmp_path), told=told)
     for _ in range(2):
         depot.write(FIRST, "3/log.txt", b"two", offset=4)
@@ -225,6 +225,14 @@ def test_next_depot_knows_what_the_driver_said_and_a_word_twice_is_once(tmp_path
     depot.end(FIRST)
     assert depot.files(SECOND) == {"log.txt": 7}
     assert Depot(str(tmp_path), told=told).files(SECOND) == {"log.txt": 7}
+
+
+def test_full_disk_keeps_no_attempt_from_its_beginning(depot: Depot) -> None:
+    """Fails where `_keep` lets the error out."""
+    with open("/dev/full", "ab", buffering=0) as full:
+        depot._told = full
+        begin(depot, FIRST)
+        assert depot.files(FIRST) == {}
 
 
 def test_checkpoint_that_the_disk_refused_stays_and_takes_its_place_when_it_is_sent_again(

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Depot:
         self._told = None
         if told is not None:
             self._remember(Path(told))
-            self._told = Path(told).open("a", encoding="utf-8")  # noqa: SIM115 - as long as it lives
+            self._told = Path(told).open("ab", buffering=0)  # noqa: SIM115 - as long as it lives
 
     def live(self) -> None:
         """The second pass shows a sign of life."""
@@ -156,24 +157,22 @@ class Depot:
 
     def _remember(self, told: Path) -> None:
         """What the driver has said to an earlier depot."""
-        content = told.read_bytes() if told.exists() else b""
-        # A kill may have cut off the last line; what it says is said again.
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            os.truncate(told, len(whole))
-        for line in whole.splitlines():
-            trial, attempt, folder = json.loads(line)
-            key = Attempt(trial, attempt)
-            if folder is None:
-                self._let_end(key)
-            else:
-                self._let_begin(key, folder)
+        for line in told.read_bytes().splitlines() if told.exists() else ():
+            # What a kill cut off is said again.
+            with suppress(ValueError):
+                trial, attempt, folder = json.loads(line)
+                key = Attempt(trial, attempt)
+                if folder is None:
+                    self._let_end(key)
+                else:
+                    self._let_begin(key, folder)
 
     def _keep(self, key: Attempt, folder: str | None) -> None:
-        """For the next depot: an attempt begins in a folder, or ends."""
+        """For the next depot, if the disk takes it: an attempt begins in a folder, or ends."""
         if self._told is not None:
-            self._told.write(json.dumps([key.trial, key.attempt, folder]) + "\n")
-            self._told.flush()
+            with suppress(OSError):
+                # A line that was cut off ends before it.
+                self._told.write(b"\n" + json.dumps([key.trial, key.attempt, folder]).encode())
 
     def _let_begin(self, key: Attempt, folder: str) -> None:
         newest = self._newest.get(key.trial, 0)
