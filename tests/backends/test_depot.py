@@ -229,7 +229,7 @@ def test_next_depot_knows_what_the_driver_said_and_a_word_twice_is_once(tmp_path
 
 def test_full_disk_keeps_no_attempt_from_its_beginning(depot: Depot) -> None:
     """Fails where `_keep` lets the error out."""
-    with open("/dev/full", "ab", buffering=0) as full:
+    with Path("/dev/full").open("ab", buffering=0) as full:
         depot._told = full
         begin(depot, FIRST)
         assert depot.files(FIRST) == {}
