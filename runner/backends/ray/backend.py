@@ -91,7 +91,10 @@ class RayBackend:
         """
         needs = self._cluster.needs
         task = ray.remote(_inspect).options(
-            num_cpus=needs.cpus, num_gpus=needs.gpus, resources=dict(needs.others), max_retries=1
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            resources=dict(needs.others),
+            max_retries=self._max_deaths - 1,
         )
         log = "Ray's log of the worker"
         setup = Setup(self._objective, self._cluster.lease(0), log, self._silence)
