@@ -66,7 +66,8 @@ def _nothing_goes_on(tmp_path: Path) -> Iterator[None]:
     yield
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if Path(process.cwd()).is_relative_to(tmp_path):
+            is_here = process.pid != os.getpid() and Path(process.cwd()).is_relative_to(tmp_path)
+            if is_here:
                 process.kill()
 
 

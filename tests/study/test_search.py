@@ -39,8 +39,13 @@ def parent_status() -> str:
     return str(parent.info.status)
 
 
-def is_writing() -> bool:
-    return any(thread.name == "mlflow-writer" for thread in threading.enumerate())
+@pytest.fixture
+def is_writing() -> Callable[[], bool]:
+    """Whether a writer that this test has started is at work; other tests may have left theirs."""
+    before = set(threading.enumerate())
+    return lambda: any(
+        thread.name == "mlflow-writer" for thread in set(threading.enumerate()) - before
+    )
 
 
 def refuse(*args: object, **kwargs: object) -> Any:
@@ -49,7 +54,10 @@ def refuse(*args: object, **kwargs: object) -> Any:
 
 @pytest.mark.parametrize("what", ["open_logbook", "open_feed"])
 def test_search_that_is_refused_after_its_runs_were_opened_closes_them(
-    search: Callable[[], api.Study], monkeypatch: pytest.MonkeyPatch, what: str
+    search: Callable[[], api.Study],
+    monkeypatch: pytest.MonkeyPatch,
+    is_writing: Callable[[], bool],
+    what: str,
 ) -> None:
     """Fails with `_closed_on_error` taken out."""
     monkeypatch.setattr(f"runner.study.search.{what}", refuse)
@@ -60,7 +68,9 @@ def test_search_that_is_refused_after_its_runs_were_opened_closes_them(
 
 
 def test_search_whose_end_cannot_be_written_closes_its_runs(
-    search: Callable[[], api.Study], monkeypatch: pytest.MonkeyPatch
+    search: Callable[[], api.Study],
+    monkeypatch: pytest.MonkeyPatch,
+    is_writing: Callable[[], bool],
 ) -> None:
     """Fails where `close` gives up at the write."""
     write = StudyRecord.set_attribute
@@ -76,7 +86,9 @@ def test_search_whose_end_cannot_be_written_closes_its_runs(
 
 
 def test_sync_that_cannot_look_at_the_study_closes_its_runs(
-    search: Callable[[], api.Study], monkeypatch: pytest.MonkeyPatch
+    search: Callable[[], api.Study],
+    monkeypatch: pytest.MonkeyPatch,
+    is_writing: Callable[[], bool],
 ) -> None:
     """Fails where `caught_up` has the logbook opened outside of its `try`."""
     search()
