@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from runner.tracking import ui_server
 from tests.disks import Disk, small_disk
 from tests.postgresql import PostgresServer, postgres_server, programs
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell has what it starts in the background ignore Ctrl-C; what tests start is not to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # A process a core: threads of their own would only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

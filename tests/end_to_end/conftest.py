@@ -62,12 +62,15 @@ class Terminal:
 
 @pytest.fixture(autouse=True)
 def _nothing_goes_on(tmp_path: Path) -> Iterator[None]:
-    """A test that failed or ran out of time leaves no search behind, which would slow the next."""
+    """A command of a test that ran out of time does not go on, which would slow the next.
+
+    Servers that later tests use may have been started from here, too.
+    """
     yield
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            is_here = process.pid != os.getpid() and Path(process.cwd()).is_relative_to(tmp_path)
-            if is_here:
+            is_command = process.cmdline()[1:3] == ["-m", "runner"]
+            if is_command and Path(process.cwd()).is_relative_to(tmp_path):
                 process.kill()
 
 
