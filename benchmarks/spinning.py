@@ -4,8 +4,8 @@
 
 Each process trains one model for a few seconds on as many threads as there are cores, with
 `GOMP_SPINCOUNT` as GNU's OpenMP has it or set, first with the machine to itself, then beside one
-busy process a core. The settings take turns. Printed: seconds of wall clock, and of processor
-time, a training step.
+busy process a core. The settings take turns. Printed: milliseconds of wall clock, and of
+processor time, a training step.
 """
 
 import os
@@ -20,7 +20,7 @@ CORES = len(os.sched_getaffinity(0))
 SETTINGS: tuple[int | None, ...] = (None, 20_000, 5_000, 1_000, 0)
 # Name, timm's arguments, batch, pixels a side, steps.
 MODELS = (
-    ("resnet10t of the glyphs", "resnet10t", {"channels": [24, 48, 96, 192]}, 16, 64, 40),
+    ("small resnet10t", "resnet10t", {"channels": [24, 48, 96, 192]}, 16, 64, 40),
     ("resnet18", "resnet18", {}, 16, 160, 5),
     ("vit_tiny", "vit_tiny_patch16_224", {}, 16, 224, 4),
 )

@@ -44,8 +44,8 @@ def spinning() -> dict[str, str]:
     """How long waiting threads of GNU's OpenMP turn idly, unless the user has said so.
 
     On cores that others use too they take the time of those that they wait for: with the library's
-    300,000 turns small models were up to 17 times slower. Few turns cost a small model a fifth on
-    quiet cores, a large one nothing (benchmarks/spinning.py, docs/benchmarks.md).
+    300,000 turns small models were up to 17 times slower. On quiet cores few turns cost a small
+    model up to two fifths, a large one nothing (benchmarks/spinning.py, docs/benchmarks.md).
     """
     return {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "5000")}
 
