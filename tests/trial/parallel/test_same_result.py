@@ -175,7 +175,7 @@ def test_texts_with_words_to_tag(texts: Laboratory, depth: int, reuse: str) -> N
 
 def test_loss_that_is_no_number_fails_as_on_one_device(texts: Laboratory) -> None:
     params = {"learning_rate": 1e30, "warmup": 0.0, "optimizer": "sgd"}
-    before = texts.helper
+    before = texts.train(TWO, epochs=1) and texts.helper
     one, two = texts.train(ONE, **params), texts.train(TWO, **params)
     assert one.ending.outcome is two.ending.outcome is Outcome.DIVERGED
     assert "loss became" in two.ending.reason
