@@ -18,6 +18,7 @@ from typing import IO
 
 from runner.backends.shares import Device, Slot, slots_as_measured, slots_as_told, slots_of_several
 from runner.errors import NoSuchDevice
+from runner.machine import usable_cores
 from runner.trial import Lease
 
 logger = logging.getLogger(__name__)
@@ -88,13 +89,6 @@ def _memory(used: str, total: str) -> tuple[float, float | None]:
     except ValueError:
         # GPUs that share the machine's memory report none of their own: "[N/A]".
         return 0.0, None
-
-
-def usable_cores() -> int:
-    """CPU cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def available_devices(slots: int | None = None) -> list[Device]:

@@ -25,6 +25,7 @@ from runner.data.decoding import (
     decode,
     pixel_limit,
 )
+from runner.machine import usable_cores
 
 # Size in bytes, time of change in nanoseconds; a negative second number is a hash, not a time.
 Stamp = tuple[int, int]
@@ -135,7 +136,7 @@ def _look_all(
             return Finding(digest_of(encoded), str(err))
         return Finding(digest_of(encoded), None)
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(usable_cores()) as pool:
         warnings.filterwarnings("ignore", module="PIL")
         found: list[Finding] = []
         for start in range(0, len(positions), _BLOCK):

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from runner.data.cells import shown
 from runner.data.delimited import rows_of
 from runner.data.errors import DataSettingError, counted
 from runner.errors import DataError, nearest_spelling
+from runner.machine import free_memory
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _PARQUET = b"PAR1"
@@ -277,7 +276,7 @@ def _refuse_without_room(path: Path, size: str, needed: int) -> None:
         size: How many rows and columns it has, likewise.
         needed: Bytes that it takes in memory.
     """
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if needed > free:
         raise DataError(
             f"{path}: {size} would take about {needed / 2**30:,.1f} GiB of memory, and "

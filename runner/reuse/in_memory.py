@@ -1,8 +1,8 @@
 """Sets made in this process's memory alone, where the disk refuses them."""
 
 import numpy as np
-import psutil
 
+from runner.machine import free_memory
 from runner.reuse.errors import TooLarge
 from runner.reuse.features import DenseFeatures, Features, RaggedFeatures
 from runner.reuse.order import Order
@@ -19,7 +19,7 @@ def make_in_memory(order: Order) -> dict[str, Features]:
         TooLarge: If they would take more than half of the memory that is free.
         Exception: What the computation or `is_wanted` raises.
     """
-    limit_bytes = int(psutil.virtual_memory().available * _SHARE_OF_FREE_MEMORY)
+    limit_bytes = int(free_memory() * _SHARE_OF_FREE_MEMORY)
     if order.bytes > limit_bytes:
         raise TooLarge(order.bytes, limit_bytes)
     made: dict[str, list[Block]] = {cut: [] for cut in order.targets}

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from runner.backends import Leases, available_devices, named_devices, take_leases
-from runner.backends.leases import cuda_devices, usable_cores
+from runner.backends.leases import cuda_devices
 from runner.errors import NoSuchDevice
+from runner.machine import usable_cores
 from runner.trial import Share
 
 Gpus = Callable[..., None]
@@ -350,7 +351,8 @@ def test_named_devices_cpu_is_a_slot_of_its_own() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_leases_are_respected_between_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = HOLDER.replace("held =", "import os; os.setuid(65534)\nheld =", 1)
+    # All is imported before: another user may not be let into this Python's folder.
+    code = HOLDER.replace("held =", "import joblib, os; os.setuid(65534)\nheld =", 1)
 
     def hold_as_nobody(slots: int) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", code, str(slots)]
