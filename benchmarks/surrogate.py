@@ -206,7 +206,7 @@ def search(surrogate: Surrogate, task: str, plan: Plan) -> list[Progress]:
                 plan.wave,
                 plan.wave,
                 fuse=plan.wave,
-                slots=plan.slots,
+                slots=lambda: plan.slots,
                 hint_of=lambda _: Hint("kin"),
             ),
         ),

@@ -52,6 +52,10 @@ class Backend(Protocol):
         """Run the objective's second pass where its jobs will run."""
         ...
 
+    def slots(self) -> int:
+        """Devices, or slots of a CPU, that run jobs just now; a cluster grows and shrinks."""
+        ...
+
     def run(self, feed: Feed) -> None:
         """Run jobs until the feed is done and every attempt is closed."""
         ...

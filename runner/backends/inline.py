@@ -52,6 +52,10 @@ class InlineBackend:
         """See `Backend.inspect`."""
         return self._objective.inspect(self._lease)
 
+    def slots(self) -> int:
+        """See `Backend.slots`."""
+        return 1
+
     def run(self, feed: Feed) -> None:
         """See `Backend.run`.
 

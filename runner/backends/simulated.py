@@ -75,7 +75,9 @@ class SimulatedBackend:
         driver_clock: Callable[[], float] = _no_time,
     ) -> None:
         self._script = script
-        self._idle = list(reversed(leases or [Lease(slot=number) for number in range(slots)]))
+        leases = leases or [Lease(slot=number) for number in range(slots)]
+        self._slots = len({lease.place for lease in leases})
+        self._idle = list(reversed(leases))
         self._facts = facts or Facts()
         self._events: list[_Event] = []
         self._open: dict[int, int] = {}
@@ -91,6 +93,10 @@ class SimulatedBackend:
     def inspect(self) -> Facts:
         """The facts given at construction."""
         return self._facts
+
+    def slots(self) -> int:
+        """See `Backend.slots`."""
+        return self._slots
 
     def run(self, feed: Feed) -> None:
         """See `Backend.run`.

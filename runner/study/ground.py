@@ -1,5 +1,6 @@
 """What a search stands on once its second pass is done."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.experiment import (
@@ -22,14 +23,14 @@ class Ground:
         space: Bound to its model.
         facts: What the second pass found out.
         objective: Knows what a trial will be like.
-        slots: Devices, or slots of a CPU, on which jobs run at once.
+        slots: How many devices, or slots of a CPU, run jobs just now; see `Backend.slots`.
     """
 
     experiment: Experiment
     space: Space
     facts: Facts
     objective: Objective
-    slots: int = 1
+    slots: Callable[[], int]
 
     @property
     def longest(self) -> int | None:

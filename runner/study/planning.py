@@ -47,7 +47,7 @@ def plan(store: Store, name: str, overrides: Sequence[str] = ()) -> dict[str, An
     space = experiment.space
     if facts.max_freeze_depth is not None:
         space = space.bind(facts.max_freeze_depth)
-    ground = Ground(experiment, space, facts, objective_for(experiment, store))
+    ground = Ground(experiment, space, facts, objective_for(experiment, store), lambda: 1)
     waves = wave_rules(ground)
     return {
         "experiment": experiment.resolved(),

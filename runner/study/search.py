@@ -199,8 +199,7 @@ def _opened(
     with _closed_on_error(study_run):
         logbook = open_logbook(experiment, record, study_run)
         sweep(record.folder, record)
-        places = {lease.place for lease in leases.leases}
-        ground = Ground(experiment, space, facts, objective, slots=len(places))
+        ground = Ground(experiment, space, facts, objective, backend.slots)
         feed = open_feed(ground, record, logbook, options)
     return Search(
         experiment, record.folder, record, facts, leases.leases, study_run, feed, backend

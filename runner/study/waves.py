@@ -28,6 +28,10 @@ def _no_hint(params: Mapping[str, Any]) -> Hint:
     return Hint()
 
 
+def _one_slot() -> int:
+    return 1
+
+
 @dataclass(frozen=True)
 class WaveRules:
     """How trials are asked for and put together.
@@ -36,15 +40,15 @@ class WaveRules:
         size: How many are asked for at once.
         free_size: How many at most where no proposal depends on a result anyway.
         fuse: Most trials of one job.
-        slots: Devices, or slots of a CPU; trials of kin are shared out among those that are
-            free.
+        slots: How many devices, or slots of a CPU, there are just now; trials of kin are shared
+            out among those that are free.
         hint_of: What a trial with given parameters will be like.
     """
 
     size: int = 1
     free_size: int = 1
     fuse: int = 1
-    slots: int = 1
+    slots: Callable[[], int] = _one_slot
     hint_of: HintOf = _no_hint
 
 
@@ -143,7 +147,7 @@ class Waves:
         job = ready[:1]
         if (shared := job[0].kin) is not None:
             kin = [waiting for waiting in ready if waiting.kin == shared]
-            free = max(1, self._rules.slots - busy)
+            free = max(1, self._rules.slots() - busy)
             job = kin[: min(self._rules.fuse, -(-len(kin) // free))]
         return job
 

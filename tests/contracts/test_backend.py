@@ -213,7 +213,7 @@ def test_run_uses_every_slot_at_once(backend: Backend, job: Make) -> None:
     feed = RecordedFeed([job((n, {"epochs": 2 + 3 * n, "epoch_s": 0.3})) for n in range(2)])
     backend.run(feed)
     slots = 1 if isinstance(backend, InlineBackend) else 2
-    assert feed.most_at_once == slots
+    assert backend.slots() == feed.most_at_once == slots
     assert (NoJob.WAIT in feed.said) == (slots > 1)
 
 

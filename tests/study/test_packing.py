@@ -593,7 +593,7 @@ def test_company_is_not_split_among_leases_of_one_device(searching: Searching) -
             "value": FloatParameter(0.0, 0.9),
         }
     )
-    with searching(space, trials=8, waves=rules(size=8, fuse=64, slots=1)) as opened:
+    with searching(space, trials=8, waves=rules(size=8, fuse=64)) as opened:
         assert len(take(opened, shares(4)[0]).trials) == 8
 
 
@@ -606,7 +606,9 @@ def test_company_is_shared_out_among_devices_and_not_among_jobs(searching: Searc
         }
     )
     first = tuple({"head": None if number < 3 else True} for number in range(9))
-    with searching(space, trials=9, first=first, waves=rules(size=9, fuse=64, slots=3)) as opened:
+    with searching(
+        space, trials=9, first=first, waves=rules(size=9, fuse=64, slots=lambda: 3)
+    ) as opened:
         packed_pair(opened, shares(3))
         # One device is busy, with two jobs; the six heads are for the two others.
         assert len(take(opened, shares(2, device="GPU-b", first=3)[0]).trials) == 3

@@ -29,7 +29,7 @@ def ground(space: dict[str, Any], *, wave: int | str = "auto", fuse: int = 64) -
             "reuse": {"fuse": fuse},
         }
     )
-    return Ground(experiment, Space(space), Facts(), Hinted(), slots=2)
+    return Ground(experiment, Space(space), Facts(), Hinted(), slots=lambda: 2)
 
 
 KIN = ChoiceParameter((None, None, None, "head"))
@@ -51,7 +51,7 @@ def test_wave_rules_of_auto_depend_on_what_the_space_can_give(
 ) -> None:
     rules = wave_rules(ground(space))
     assert (rules.size, rules.free_size) == (size, free_size)
-    assert (rules.fuse, rules.slots) == (64, 2)
+    assert (rules.fuse, rules.slots()) == (64, 2)
     assert rules.hint_of({"kin": "head", "cost": 3}) == Hint("head", 3)
 
 

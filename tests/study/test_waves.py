@@ -31,7 +31,7 @@ def hint_of(params: Mapping[str, Any]) -> Hint:
 
 
 def rules(size: int, *, fuse: int = 64, slots: int = 1, free_size: int = 1) -> WaveRules:
-    return WaveRules(size, free_size, fuse, slots, hint_of)
+    return WaveRules(size, free_size, fuse, lambda: slots, hint_of)
 
 
 def heads(epochs: int = 1) -> Space:
@@ -95,6 +95,17 @@ def test_job_of_kin_holds_no_more_trials_than_are_to_be_fused(searching: Searchi
 def test_trials_of_kin_are_shared_out_among_the_free_slots(searching: Searching) -> None:
     with searching(heads(), trials=9, waves=rules(9, slots=2)) as opened:
         assert [len(take(opened, slot).trials) for slot in (0, 1)] == [5, 4]
+
+
+def test_trials_of_kin_are_shared_out_among_slots_that_came_meanwhile(
+    searching: Searching,
+) -> None:
+    nodes = [1]
+    waves = WaveRules(9, 1, 3, lambda: nodes[0], hint_of)
+    with searching(heads(), trials=9, waves=waves) as opened:
+        assert len(take(opened, 0).trials) == 3
+        nodes[0] = 4
+        assert [len(take(opened, slot).trials) for slot in (1, 2, 3)] == [2, 2, 2]
 
 
 def test_cheap_trials_of_a_wave_run_first_and_of_equals_the_earlier(searching: Searching) -> None:

@@ -107,6 +107,10 @@ class RayBackend:
         facts: Facts = answer
         return facts
 
+    def slots(self) -> int:
+        """See `Backend.slots`."""
+        return self._cluster.count()
+
     def _hear_out(self, task: Any) -> Any:
         """What a task answers that tells the depot of its life.
 
