@@ -1,10 +1,12 @@
 """Linear probes: 64 trials that train a head on a frozen network, ours against Optuna's loop.
 
     python -m benchmarks.head_only [--data FOLDER] [--sides ours,optuna,...] [--peer-trials 6]
+                                   [--many 192] [--pairs 3]
 
 Ten epochs a trial; learning rate, weight decay and batch size are searched; no augmentation.
 
-    ours          64 trials by the command line; again with 16, for what one more trial costs
+    ours          64 trials by the command line; then pairs of 64 and 192, from whose differences
+                  comes what one more trial costs
     optuna        Optuna's loop as its documentation introduces it, and PyTorch's tutorial the rest
     optuna_best   the same with every setting that their documentation says is faster
     by_hand       Optuna on features that somebody computed once by hand; shown for what is left
@@ -44,22 +46,31 @@ def request_for(photos: Photos, options: Namespace) -> Request:
 
 def measure(options: Namespace, request: Request, kept: Kept) -> None:
     """Run the chosen sides that have not been measured yet."""
-    few = shortened(request, options.peer_trials)
-    best = replace(few, settings=best_settings())
+    short = shortened(request, options.peer_trials)
+    best = replace(short, settings=best_settings())
     measures: dict[str, Callable[[str], Side]] = {
         "ours": lambda name: ours(name, request, fresh(kept.folder / name), {}),
-        "ours_few": lambda name: ours(
-            name, shortened(request, options.few), fresh(kept.folder / name), {}
-        ),
-        "optuna": lambda name: peer(name, "optuna_loop", few, fresh(kept.folder / name)),
+        "optuna": lambda name: peer(name, "optuna_loop", short, fresh(kept.folder / name)),
         "optuna_best": lambda name: peer(name, "optuna_loop", best, fresh(kept.folder / name)),
         "by_hand": lambda name: peer(name, "by_hand", request, fresh(kept.folder / name)),
     }
     names = chosen(options.sides, SIDES)
-    for name in [*names, *(["ours_few"] if "ours" in names else [])]:
+    if "ours" in names:
+        more = shortened(request, options.many)
+        for few, many in pairs(options.pairs):
+            measures[few] = measures["ours"]
+            measures[many] = lambda name: ours(name, more, fresh(kept.folder / name), {})
+            names += [few, many]
+    for name in names:
         if kept.get(name) is None:
             print(f"running {name} ...", flush=True)
             kept.put(measures[name](name))
+
+
+def pairs(count: int) -> list[tuple[str, str]]:
+    """Names of the sides with few and with many trials; the first of few is the table's."""
+    numbered = [(f"ours_{number}", f"ours_many_{number}") for number in range(2, count + 1)]
+    return [("ours", "ours_many"), *numbered][:count]
 
 
 def whole_s(side: Side, trials: int) -> float:
@@ -81,7 +92,7 @@ def row(name: str, side: Side, ours_s: float | None, trials: int) -> str:
     )
 
 
-def report(kept: Kept, trials: int) -> None:
+def report(kept: Kept, trials: int, count: int) -> None:
     """Print the table of what has been measured."""
     ours_side = kept.get("ours")
     ours_s = None if ours_side is None else whole_s(ours_side, trials)
@@ -93,31 +104,34 @@ def report(kept: Kept, trials: int) -> None:
         if (side := kept.get(name)) is not None:
             print(row(name, side, ours_s, trials))
     print("\n*: extrapolated from the trials run")
-    few = kept.get("ours_few")
-    if ours_side is not None and few is not None:
-        more = len(ours_side.trials) - len(few.trials)
-        each_ms = 1000 * (ours_side.seconds - few.seconds) / more
-        print(
-            f"one more trial of ours: {each_ms:.0f} ms ({len(few.trials)} trials in "
-            f"{few.seconds:.1f} s, {len(ours_side.trials)} in {ours_side.seconds:.1f} s)"
-        )
+    print("\n| trials of ours | s | ms for one more trial |\n|---|---|---|")
+    for names in pairs(count):
+        few, many = (kept.get(name) for name in names)
+        if few is not None and many is not None:
+            more = len(many.trials) - len(few.trials)
+            each_ms = 1000 * (many.seconds - few.seconds) / more
+            print(
+                f"| {len(few.trials)}, {len(many.trials)} "
+                f"| {few.seconds:.1f}, {many.seconds:.1f} | {each_ms:.0f} |"
+            )
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = base_parser(__doc__, results="head_only", sides=SIDES)
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--few", type=int, default=16, help="trials of ours, for the margin")
+    parser.add_argument("--many", type=int, default=192, help="trials of ours, for the margin")
+    parser.add_argument("--pairs", type=int, default=3, help="of few and many trials")
     parser.add_argument("--peer-trials", type=int, default=6, help="trials of Optuna's loops")
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     kept = Kept(options.results)
     photos, what = prepare(options.data, kept.folder, limit=options.limit)
     asked = f"{what}; {options.trials} trials of {options.epochs} epochs"
-    kept.require_same(f"{asked}; {options.few} and {options.peer_trials} of them")
+    kept.require_same(f"{asked}; {options.many}; {options.peer_trials} of the peers")
     print(asked)
     measure(options, request_for(photos, options), kept)
-    report(kept, options.trials)
+    report(kept, options.trials, options.pairs)
 
 
 if __name__ == "__main__":
