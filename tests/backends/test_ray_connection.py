@@ -22,6 +22,7 @@ from ray._private.authentication.authentication_utils import is_token_auth_enabl
 from runner.backends.ray import cluster_here
 from runner.experiment import RaySettings
 from runner.trial import Lease
+from tests.listening import listening
 
 ASK = """
 import sys
@@ -38,15 +39,6 @@ STRANGERS = {
     "own": {},
 }
 
-def listening():
-    driver = psutil.Process()
-    return sorted(
-        (process.name(), socket.laddr.ip)
-        for process in (driver, *driver.children(recursive=True))
-        for socket in process.net_connections("inet")
-        if socket.status == psutil.CONN_LISTEN
-    )
-
 with cluster_here(RaySettings(), [Lease(slot=0)]):
     names = ("RAY_AUTH_MODE", "GOMP_SPINCOUNT")
     mode, spin = ray.get(ray.remote(lambda: [os.environ.get(name) for name in names]).remote())
@@ -55,7 +47,7 @@ with cluster_here(RaySettings(), [Lease(slot=0)]):
         "spin": spin,
         "driver": os.environ.get("RAY_AUTH_MODE"),
         "is_on": is_token_auth_enabled(),
-        "listening": listening(),
+        "listening": listening(psutil.Process()),
     }
     address = ray.get_runtime_context().gcs_address
     for name, environment in STRANGERS.items():

@@ -10,17 +10,12 @@ import pytest
 
 from runner.experiment import Store
 from runner.tracking import ui_server
+from tests.listening import listening
 
 
-def listening(pid: int) -> set[str]:
-    """Addresses that a process and its children listen on."""
-    process = psutil.Process(pid)
-    return {
-        socket.laddr.ip
-        for each in (process, *process.children(recursive=True))
-        for socket in each.net_connections("inet")
-        if socket.status == psutil.CONN_LISTEN
-    }
+def addresses(pid: int) -> set[str]:
+    """What a process and its children listen on."""
+    return {address for _, address in listening(psutil.Process(pid))}
 
 
 @pytest.mark.slow
@@ -36,7 +31,7 @@ def test_ui_server_listens_on_the_loopback_alone_unless_told_otherwise(
     with ui_server(
         store.tracking_uri, artifacts=store.artifacts, log=log, port=0, **asked
     ) as server:
-        assert listening(server.process.pid) == {expected}
+        assert addresses(server.process.pid) == {expected}
 
 
 @pytest.mark.slow
@@ -52,7 +47,7 @@ def test_ui_command_listens_on_the_loopback_alone(tmp_path: Path) -> None:
     )
     try:
         assert "MLflow UI: http://127.0.0.1:" in command.stdout.readline()
-        assert listening(command.pid) == {"127.0.0.1"}
+        assert addresses(command.pid) == {"127.0.0.1"}
     finally:
         command.terminate()
         command.communicate(timeout=60)
