@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -16,6 +17,12 @@ from runner.trial.memory import is_out_of_memory
 from runner.trial.precision import Numerics
 
 logger = logging.getLogger(__name__)
+
+# Weights of a head up to which its steps are so short that threads wait for one another longer
+# than they compute: heads of 2,560 and 3,840 took 2 to 3 times as long with two threads as with
+# one where another process had one of two cores, 0.9 to 1.1 of it where none had
+# (docs/benchmarks.md). One of 204,800 took 0.8 of it with two.
+_SMALL_HEAD = 2**17
 
 
 def obstacle_to_fusing(recipe: Recipe, numerics: Numerics) -> str | None:
@@ -47,17 +54,30 @@ def fuse_heads(
         end: Called once for each trial, as soon as it is over.
     """
     waiting = [[RunningHead(trial) for trial in heads]]
-    while waiting:
-        together = waiting.pop()
-        try:
-            Together(together, features, setting, channel, end).train()
-            continue
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = str(error).splitlines()[0]
-        # Outside the except block, so that the traceback no longer holds the batch's tensors.
-        waiting += _halves(together, reason, setting, end)
+    with _threads_for(heads):
+        while waiting:
+            together = waiting.pop()
+            try:
+                Together(together, features, setting, channel, end).train()
+                continue
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0]
+            # Outside the except block, so that the traceback no longer holds the batch's tensors.
+            waiting += _halves(together, reason, setting, end)
+
+
+@contextmanager
+def _threads_for(heads: Sequence[HeadTrial]) -> Iterator[None]:
+    """One thread for small heads: by their size, so that its company changes no bit of a trial."""
+    threads = torch.get_num_threads()
+    if max(value.numel() for value in heads[0].start.values()) <= _SMALL_HEAD:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _halves(

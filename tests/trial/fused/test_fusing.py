@@ -220,6 +220,26 @@ def test_out_of_memory_halves_the_company_and_says_nothing_twice(laboratory, mon
         )
 
 
+@pytest.mark.parametrize(("most", "expected"), [(2**17, 1), (10, 2)])
+def test_small_heads_are_trained_by_one_thread_and_the_others_come_back(
+    laboratory, monkeypatch, most, expected
+):
+    monkeypatch.setattr("runner.trial.fused.fusing._SMALL_HEAD", most)
+    seen = []
+    monkeypatch.setattr(
+        "runner.trial.fused.together.note_best",
+        lambda *_, **__: seen.append(torch.get_num_threads()),
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        laboratory.fuse(laboratory.heads([{"epochs": 1}, {"epochs": 1}]))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [expected, expected]
+
+
 def test_head_that_does_not_fit_by_itself_is_out_of_memory(laboratory, monkeypatch):
     refuse_memory_above(monkeypatch, 0, from_epoch=0)
 
