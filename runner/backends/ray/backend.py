@@ -212,10 +212,18 @@ def _tune_settings() -> Iterator[None]:
     pending = {"TUNE_MAX_PENDING_TRIALS_PG": os.environ.get("TUNE_MAX_PENDING_TRIALS_PG", "16")}
     before = {name: os.environ.get(name) for name in {**_TUNE, **pending}}
     os.environ.update({**_TUNE, **pending})
+    spoken = logging.getLogger("ray.tune.tune")
+    spoken.addFilter(_is_news)
     try:
         yield
     finally:
+        spoken.removeFilter(_is_news)
         _restore(before)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not the workers that died: the study has said what became of their trials."""
+    return not str(record.msg).startswith("Trials did not complete")
 
 
 def _restore(before: Mapping[str, str | None]) -> None:
