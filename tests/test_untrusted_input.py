@@ -42,10 +42,7 @@ EXCEPTIONS = {
     ("promotion/predicting.py", "mlflow.pyfunc.load_model"): (
         "a registered model is code (MLflow's models from code): who registers it is trusted"
     ),
-    (
-        "machine.py",
-        "joblib",
-    ): "it counts the cores of this process, and nothing else is asked of it",
+    ("machine.py", "joblib"): "it counts this process's cores; nothing is read with it",
 }
 
 
