@@ -1,7 +1,8 @@
 """Ten thousand class folders: the second pass, and a trial with its evaluation."""
 
 import json
-import os
+import re
+import threading
 import time
 from pathlib import Path
 
@@ -20,15 +21,34 @@ search: {trials: 1, devices: [cpu], pruner: none, space: {learning_rate: 1.0e-3}
 """
 
 
+def watch_peak(pid: int, peaks: list[float]) -> None:
+    """Note what a process has taken at the most, GiB, until it ends.
+
+    `wait4` would tell the peak of the process that started it, if that was higher.
+    """
+    while True:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        if found is None:  # it has ended, and is waited for
+            return
+        peaks.append(int(found[1]) / 2**20)
+        time.sleep(0.02)
+
+
 def taken(terminal: Terminal, *arguments: str) -> tuple[str, float, float]:
     """What a command that succeeds prints, its seconds, and the GiB it takes at the most."""
     started = time.perf_counter()
     process = terminal.start(*arguments)
+    peaks = [0.0]
+    watching = threading.Thread(target=watch_peak, args=(process.pid, peaks))
+    watching.start()
     output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, output
-    seconds, gib = time.perf_counter() - started, usage.ru_maxrss / 2**20
+    assert process.wait() == 0, output
+    watching.join()
+    seconds, gib = time.perf_counter() - started, peaks[-1]
     print(f"{arguments[0]}: {seconds:.0f} s, {gib:.2f} GiB")
     return output, seconds, gib
 
