@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -22,14 +22,18 @@ PASSWORD = "Qx7correct-horseZw9"
 
 @contextmanager
 def command_lines() -> Iterator[set[str]]:
-    """The command lines of all processes of this machine that live while the block runs."""
+    """The command lines of all that this process has started and that lives while the block runs.
+
+    Not of the whole machine: other tests give `psql` the same passwords.
+    """
     seen: set[str] = set()
     is_over = threading.Event()
 
     def look() -> None:
         while not is_over.wait(0.1):
-            for process in psutil.process_iter(["cmdline"]):
-                seen.add("\0".join(process.info["cmdline"] or ()))
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    seen.add("\0".join(process.cmdline()))
 
     thread = threading.Thread(target=look)
     thread.start()
