@@ -1,7 +1,6 @@
 """The command line: one function a command, no logic; heavy imports happen inside them."""
 
 import argparse
-import json
 import signal
 import sys
 import threading
@@ -207,7 +206,7 @@ def _add_model_commands(commands: Any) -> None:
     )
     _add_json(predict)
     ui = _add(commands, "ui", _ui, "the MLflow UI on the right store")
-    ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument("--port", type=_port, default=5000)
     ui.add_argument("--host", default="127.0.0.1")
     ui.add_argument("--tracking-uri", metavar="URI", help="default: the local store")
     cache = _add(commands, "cache", _cache, "size of the caches, and pruning them")
@@ -215,8 +214,18 @@ def _add_model_commands(commands: Any) -> None:
     _add_json(cache)
 
 
+def _port(text: str) -> int:
+    """A number of a port; 0: any that is free."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return number
+
+
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, default=str))
+    from runner.experiment import json_text
+
+    print(json_text(value, indent=1))
 
 
 def _search(options: argparse.Namespace) -> int:

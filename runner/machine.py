@@ -1,5 +1,6 @@
 """What this process may use of its machine: a container's or a job's limits count."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,51 +10,79 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
-    """CPU cores this process may compute on: of its affinity and its container's quota the least.
+    """CPU cores this process may compute on: of its affinity and the quotas on it the least.
 
-    A quota of one core and a half is two. `LOKY_MAX_CPU_COUNT` lowers the figure (joblib's own
-    variable, for limits that a process cannot see).
+    The quotas are those of the control groups this process is in, as containers, SLURM and systemd
+    set them; one of one core and a half is two. `LOKY_MAX_CPU_COUNT` lowers the figure (joblib's
+    own variable, for limits that a process cannot see).
     """
     # Takes a sixth of a second, and most commands never ask.
     import joblib
 
-    return int(joblib.cpu_count())
+    return min([int(joblib.cpu_count()), *cores_by_quotas(_membership(), _GROUPS)])
 
 
 def free_memory() -> int:
     """Bytes of memory that can be taken without swapping, nor going over a limit.
 
-    The limits are those of the control groups this process is in, as containers, SLURM and
-    systemd set them; what the kernel caches of files is not counted, since it gives that back.
+    The limits are those of the control groups this process is in; what the kernel caches of files
+    is not counted, since it gives that back.
     """
-    try:
-        membership = Path("/proc/self/cgroup").read_text()
-    except OSError:
-        membership = ""
-    return min([psutil.virtual_memory().available, *left_by_limits(membership, _GROUPS)])
+    return min([psutil.virtual_memory().available, *left_by_limits(_membership(), _GROUPS)])
 
 
-def left_by_limits(membership: str, mounted: Path) -> Iterator[int]:
-    """What each limit on memory leaves, bytes.
+def cores_by_quotas(membership: str, mounted: Path) -> Iterator[int]:
+    """Cores that each quota on processor time comes to, rounded up.
 
     Args:
         membership: The text of /proc/self/cgroup.
         mounted: Where the control groups are, of the first version or the second.
     """
+    for version, folder in _groups(membership, mounted, "cpu"):
+        try:
+            if version == 2:
+                quota, period = map(int, (folder / "cpu.max").read_text().split())
+            else:
+                quota = int((folder / "cpu.cfs_quota_us").read_text())
+                period = int((folder / "cpu.cfs_period_us").read_text())
+        except (OSError, ValueError):
+            # The top has no such files, and "max" is no number.
+            continue
+        if quota > 0 and period > 0:
+            yield math.ceil(quota / period)
+
+
+def left_by_limits(membership: str, mounted: Path) -> Iterator[int]:
+    """What each limit on memory leaves, bytes; arguments as `cores_by_quotas`."""
+    for version, folder in _groups(membership, mounted, "memory"):
+        names = ("memory.max", "memory.current", "")
+        if version == 1:
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+        if (left := _left(folder, *names)) is not None:
+            yield left
+
+
+def _membership() -> str:
+    try:
+        return Path("/proc/self/cgroup").read_text()
+    except OSError:
+        return ""
+
+
+def _groups(membership: str, mounted: Path, kind: str) -> Iterator[tuple[int, Path]]:
+    """Version and folder of each control group that limits something, from the inmost outwards."""
     for line in membership.splitlines():
         _, kinds, name = line.split(":", 2)
         if not kinds:
-            base, files = mounted, ("memory.max", "memory.current", "")
-        elif "memory" in kinds.split(","):
-            base = mounted / "memory"
-            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+            version, base = 2, mounted
+        elif kind in kinds.split(","):
+            version, base = 1, mounted / kind
         else:
             continue
         group = base / name.lstrip("/")
         # In a container the name may be the host's, of which only the top is seen there.
         for folder in (group, *group.parents):
-            if (left := _left(folder, *files)) is not None:
-                yield left
+            yield version, folder
             if folder == base:
                 break
 

@@ -97,6 +97,26 @@ class Scripted:
             channel.end(spec.key, _perform(spec, channel))
 
 
+class SpoilsItsGpu(Scripted):
+    """Its first job in a process ends with an error after which every call to the GPU fails.
+
+    Stands in for CUDA's own errors that stay, where there is no GPU.
+    """
+
+    def run(self, job: Job, lease: Lease, channel: Channel) -> None:
+        if job.trials[0].params.get("act") == "spoil":
+            import torch
+
+            def refuse(name: str) -> None:
+                raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+            torch.cuda.is_initialized = lambda: True
+            torch.cuda.synchronize = refuse
+            refuse("cuda:0")
+        for spec in job.trials:
+            channel.end(spec.key, Ending(Outcome.COMPLETE, 0.5, notes={"pid": os.getpid()}))
+
+
 class Together(Scripted):
     """Trains the trials of a job in step, as one computation would: epoch by epoch, all of them.
 

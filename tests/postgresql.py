@@ -1,7 +1,6 @@
 """A real PostgreSQL server for tests: Debian's, with passwords, on 127.0.0.1."""
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -122,8 +121,10 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.start()
         try:
             for name in ("databases.sql", "person.sql"):
-                script = (TEAM / name).read_text(encoding="utf-8")
-                server.run_sql(script, **_variables(script))
+                server.run_sql((TEAM / name).read_text(encoding="utf-8"), person="alice")
+            for user in ("runner", "mlflow", "alice"):
+                quoted = PASSWORDS[user].replace("'", "''")
+                server.run_sql(f"ALTER ROLE {user} PASSWORD '{quoted}'")
             yield server
         finally:
             server.stop()
@@ -146,15 +147,6 @@ def _make(server: PostgresServer) -> None:
         stdout=subprocess.DEVNULL,
         **_unprivileged(),
     )
-
-
-def _variables(script: str) -> dict[str, str]:
-    """Values for the variables of a script: passwords, and alice as the person."""
-    code = re.sub(r"^--.*$", "", script, flags=re.MULTILINE)
-    found = set(re.findall(r""":['"](\w+)['"]""", code))
-    known = {f"{name}_password": password for name, password in PASSWORDS.items()}
-    known |= {"person": "alice", "password": PASSWORDS["alice"]}
-    return {name: known[name] for name in found}
 
 
 def _programs() -> Path:

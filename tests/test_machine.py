@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.machine import free_memory, left_by_limits, usable_cores
+from runner.machine import cores_by_quotas, free_memory, left_by_limits, usable_cores
 from tests.objectives import ROOT
 
 MIB = 2**20
@@ -47,6 +47,62 @@ def test_cores_are_those_of_the_affinity() -> None:
 def test_cores_are_no_more_than_the_user_says() -> None:
     code = "from runner.machine import usable_cores; print(usable_cores())"
     assert run_here(code, LOKY_MAX_CPU_COUNT="1") == 1
+
+
+def test_cores_without_quotas_are_not_limited(tmp_path: Path) -> None:
+    (tmp_path / "user.slice").mkdir()
+    (tmp_path / "user.slice" / "cpu.max").write_text("max 100000\n")
+    old = tmp_path / "cpu" / "user.slice"
+    old.mkdir(parents=True)
+    (old / "cpu.cfs_quota_us").write_text("-1\n")
+    (old / "cpu.cfs_period_us").write_text("100000\n")
+    membership = "2:cpu,cpuacct:/user.slice\n0::/user.slice\n"
+    assert list(cores_by_quotas(membership, tmp_path)) == []
+    assert list(cores_by_quotas("", tmp_path)) == []
+
+
+def test_cores_of_a_job_s_quota_and_those_above_it(tmp_path: Path) -> None:
+    """As systemd's: the service has a quota, its slice another."""
+    service = tmp_path / "system.slice" / "runner.service"
+    service.mkdir(parents=True)
+    (service / "cpu.max").write_text("150000 100000\n")
+    (service.parent / "cpu.max").write_text("800000 100000\n")
+    membership = "0::/system.slice/runner.service\n"
+    assert list(cores_by_quotas(membership, tmp_path)) == [2, 8]
+
+
+def test_cores_of_a_quota_of_the_first_version(tmp_path: Path) -> None:
+    job = tmp_path / "cpu" / "slurm" / "job_7"
+    job.mkdir(parents=True)
+    (job / "cpu.cfs_quota_us").write_text("300000\n")
+    (job / "cpu.cfs_period_us").write_text("100000\n")
+    assert list(cores_by_quotas("4:cpu,cpuacct:/slurm/job_7\n", tmp_path)) == [3]
+
+
+def test_cores_in_a_real_control_group_below_the_top() -> None:
+    """Fails without `cores_by_quotas`: joblib looks at the top alone."""
+    mounted = Path("/sys/fs/cgroup")
+    version = 2 if (mounted / "cgroup.controllers").exists() else 1
+    base = mounted if version == 2 else mounted / "cpu"
+    made = base / f"runner-cores-{os.getpid()}"
+    try:
+        made.mkdir()
+        if version == 2:
+            (made / "cpu.max").write_text("50000 100000\n")
+        else:
+            (made / "cpu.cfs_quota_us").write_text("50000\n")
+    except OSError as err:
+        if made.exists():
+            made.rmdir()
+        pytest.skip(f"needs a control group of its own: {err}")
+    try:
+        cores = run_here(
+            f"import os; open('{made}/cgroup.procs', 'w').write(str(os.getpid()))\n"
+            "from runner.machine import usable_cores; print(usable_cores())"
+        )
+    finally:
+        made.rmdir()
+    assert cores == 1
 
 
 def test_memory_without_limits_is_the_machine_s(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@
 #
 #   MLFLOW_BACKEND_STORE_URI  postgresql://mlflow@HOST/mlflow, the password in ~/.pgpass
 #   ARTIFACTS                 the folder, or s3://bucket/folder
-#   ADDRESS                   HOST:PORT as people's machines name it; other names are refused
+#   ADDRESS                   host as people's machines name it, with :PORT if it is not the
+#                             scheme's usual one; other names are refused
 #   LISTEN, PORT, WORKERS     where it listens (127.0.0.1, 5000), and its processes (4)
 #
 # It has no login: whoever reaches its port reads, changes and deletes everything, and may register

@@ -7,6 +7,8 @@ from runner.backends.leases import (
     Leases,
     available_devices,
     cuda_devices,
+    device_like,
+    lease_again,
     named_devices,
     take_leases,
 )
@@ -27,6 +29,8 @@ __all__ = [
     "SimulatedBackend",
     "available_devices",
     "cuda_devices",
+    "device_like",
+    "lease_again",
     "named_devices",
     "take_leases",
 ]

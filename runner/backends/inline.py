@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from runner.backends.contract import Feed, NoJob
+from runner.errors import SearchStopped
 from runner.trial import Attempt, Decision, Ending, Facts, Job, Lease, Objective, Report, run_job
 
 
@@ -61,15 +62,21 @@ class InlineBackend:
 
         Raises:
             RuntimeError: If the feed says WAIT with nothing running: nobody could end the wait.
+            SearchStopped: If this process cannot compute any more.
         """
         while (job := feed.next(self._lease)) is not NoJob.DONE:
             if not isinstance(job, Job):
                 raise RuntimeError("the feed waits although no job is running")
             channel = _FeedChannel(feed)
-            run_job(self._objective, job, self._lease, channel)
+            is_fit = run_job(self._objective, job, self._lease, channel)
             if channel.failure is not None:
                 # `run_job` took it for the trial's.
                 raise channel.failure
+            if not is_fit:
+                raise SearchStopped(
+                    f"{', '.join(self._lease.devices)} fails every call of this process since the "
+                    "last trial; the same command goes on in another process"
+                )
 
     def close(self) -> None:
         """Nothing to release."""

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -44,6 +44,20 @@ def cuda_devices() -> list[Device]:
     ]
 
 
+def device_like(name: str) -> str:
+    """A device that was used once, perhaps on another machine, or what this one has in its place.
+
+    Whether somebody uses it now is not looked at.
+
+    Args:
+        name: As `Lease.devices` has it.
+    """
+    if not name.startswith("cuda"):
+        return name
+    here = [device.name for device in cuda_devices()]
+    return name if name in here else (here or ["cpu"])[0]
+
+
 def _nvidia_smi() -> list[list[str]]:
     """Index, UUID, memory used and memory there (MiB) of every GPU, as text."""
     if shutil.which("nvidia-smi") is None:
@@ -65,7 +79,7 @@ def _nvidia_smi() -> list[list[str]]:
 
 
 def _visible_of(rows: list[list[str]], visible: str | None) -> list[list[str]]:
-    """The rows that CUDA_VISIBLE_DEVICES shows: indices, or UUIDs that may be abbreviated.
+    """The rows that CUDA_VISIBLE_DEVICES shows: indices, UUIDs that may be abbreviated, MIG parts.
 
     As in CUDA itself, nothing after an entry that names no device is visible.
     """
@@ -74,9 +88,15 @@ def _visible_of(rows: list[list[str]], visible: str | None) -> list[list[str]]:
     shown = []
     for name in visible.split(","):
         wanted = name.strip()
+        if wanted.startswith("MIG-"):
+            # A part of a GPU, which nvidia-smi does not list here.
+            shown.append(["", wanted, "", ""])
+            continue
         is_uuid = wanted.startswith("GPU-")
         found = [r for r in rows if (r[1].startswith(wanted) if is_uuid else r[0] == wanted)]
         if not found:
+            if wanted not in ("", "-1"):
+                logger.warning("CUDA_VISIBLE_DEVICES: nvidia-smi does not list %s", wanted)
             break
         shown.append(found[0])
     return shown
@@ -193,6 +213,27 @@ def take_leases(
         notes += _packing_notes(places)
     leases = tuple(_lease_all(places, cores=usable_cores()))
     return Leases(leases, tuple(notes), [lock for _, lock in held])
+
+
+def lease_again(device: str, *, threads: int, gpus: int = 1) -> Leases:
+    """A lease like the one a trial had, to train it again: the same kind of device and threads.
+
+    Args:
+        device: The first of the trial's, as `Lease.devices` has it.
+        threads: The trial's.
+        gpus: How many it had.
+    Raises:
+        NoSuchDevice: If it had a GPU, and none is free here.
+    """
+    if not device.startswith("cuda"):
+        return Leases((Lease(0, (device,), threads),), ())
+    found = cuda_devices()
+    if not found:
+        raise NoSuchDevice(
+            "the trial was trained on a GPU, and this machine has none: go where one is"
+        )
+    held = take_leases(found, slots=1, is_explicit=False, gpus_per_trial=gpus)
+    return replace(held, leases=(replace(held.leases[0], threads=threads),))
 
 
 def _lock(

@@ -167,9 +167,14 @@ class _Worker:
             fail_job(job, refusal, channel)
             return
         try:
-            run_job(self._setup.objective, job, self._setup.lease, channel)
+            is_fit = run_job(self._setup.objective, job, self._setup.lease, channel)
         finally:
             print_to(Path(self._setup.log))
+        if not is_fit:
+            # Its trials have been ended; the driver starts another. Not by way of libraries that
+            # would tidy up a GPU that does not answer.
+            sys.stderr.flush()
+            os._exit(1)
 
     def _at_work(self, *, is_trial: bool) -> AbstractContextManager[None]:
         if self._heart is None:

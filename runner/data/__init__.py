@@ -28,7 +28,6 @@ from runner.data.disk import (
     does_lock,
     lock_file,
     locked,
-    sync_folder,
     write_all,
 )
 from runner.data.errors import DataSettingError
@@ -36,17 +35,18 @@ from runner.data.example import Example, Label, Labelled, Part, Source, Text, Te
 from runner.data.fingerprint import data_fingerprint, describe_change, manifest_of
 from runner.data.inside import place_inside
 from runner.data.keeping import size_words, why_no_copy
+from runner.data.labels import words_in
 from runner.data.local_files import files_below, read_regular_file
 from runner.data.manifest import manifest_names
 from runner.data.opening import open_source
-from runner.data.pixels import load_pixels
+from runner.data.pixels import decoding_version, load_pixels
 from runner.data.split import Split, make_split
 from runner.data.square_sets import KeptSquares, Squares, in_chunks
 from runner.data.squares import INTERPOLATIONS
 from runner.data.table_files import Table, decoded, read_table
 from runner.data.text_batches import length_batches
 from runner.data.token_layout import Tokenizer
-from runner.data.tokenizing import tokenize_texts
+from runner.data.tokenizing import tokenize_texts, tokens_version
 from runner.data.tokens import TokenStore
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ __all__ = [
     "clean",
     "data_fingerprint",
     "decoded",
+    "decoding_version",
     "describe_change",
     "disk_errors",
     "does_lock",
@@ -109,11 +110,12 @@ __all__ = [
     "read_table",
     "remove_entry",
     "size_words",
-    "sync_folder",
     "tokenize_texts",
+    "tokens_version",
     "train_batch",
     "unfinished_entries",
     "why_no_copy",
+    "words_in",
     "write_all",
 ]
 

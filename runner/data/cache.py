@@ -134,7 +134,9 @@ def prune_cache(cache: Path, *, keep_bytes: int) -> list[CacheEntry]:
     for unfinished in unfinished_entries(cache):
         if time.time() - unfinished.last_used > ABANDONED_S:
             remove_entry(unfinished)
-    entries, removed = cache_entries(cache), []
+    # What was downloaded, or put there by hand, cannot be made again without a network.
+    entries = [entry for entry in cache_entries(cache) if entry.kind != "torchvision"]
+    removed = []
     total = sum(entry.bytes for entry in entries)
     for entry in entries:
         if total <= keep_bytes:

@@ -26,7 +26,8 @@ from runner.data.cache import (
     unfinished_entries,
     use_lock,
 )
-from runner.data.disk import POLL_S, disk_errors, does_lock, lock_file, locked, sync_folder
+from runner.data.disk import POLL_S, disk_errors, does_lock, lock_file, locked
+from runner.experiment import sync
 from runner.heartbeat import pulse
 
 COPIES = "copies"
@@ -91,7 +92,7 @@ def _make(cache: Path, folder: Path, nbytes: int, fill: Callable[[Path], None]) 
             # One sync for any number of files: a power cut leaves no copy that only looks whole.
             os.sync()
             working.replace(folder)
-            sync_folder(folder.parent)
+            sync(folder.parent)
     except BaseException:
         shutil.rmtree(working, ignore_errors=True)
         raise

@@ -40,15 +40,6 @@ def write_all(file: int, values: np.ndarray, *, offset: int) -> None:
         rest, offset = rest[written:], offset + written
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
 @contextlib.contextmanager
 def lock_file(path: Path) -> Iterator[int]:
     """A file to lock, made if need be; unlocked and closed at the end of the block.

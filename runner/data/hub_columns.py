@@ -128,8 +128,11 @@ def row_labels(
     """
     names = [name for _, name in columns.asked()]
     rows = list(zip(*(table.cells(name) for name in names), strict=True))
-    gone = [_is_unlabelled(cells, kind) for cells in rows]
-    if kind is LabelKind.NUMBER and all(cells[0] in _UNLABELLED for cells in rows):
+    is_named = any(names_of(table.table, name) is not None for name in names)
+    # Elsewhere -1 is a class or a number like any other, unless a part has no other.
+    is_mark = is_named or kind not in (LabelKind.CLASS, LabelKind.NUMBER)
+    gone = [_is_unlabelled(cells, kind, is_mark=is_mark) for cells in rows]
+    if all(_is_unlabelled(cells, kind, is_mark=True) for cells in rows):
         gone = [True] * len(rows)
     for row, cells in enumerate(rows):
         if not gone[row]:
@@ -141,12 +144,16 @@ def row_labels(
         log.warning("%s: left out %s without a label", table.title, counted(sum(gone), "row"))
 
 
-def _is_unlabelled(cells: tuple[object, ...], kind: LabelKind) -> bool:
-    """Whether a row has no label; -1 is a number like any other."""
-    if kind is LabelKind.NUMBER:
-        return cells[0] is None
+def _is_unlabelled(cells: tuple[object, ...], kind: LabelKind, *, is_mark: bool) -> bool:
+    """Whether a row has no label; -1 says so where it is a mark.
+
+    A number that is not a number is not missing: it is refused.
+    """
+    missing = _UNLABELLED if is_mark else (None,)
     return all(
-        not isinstance(cell, list) and (cell in _UNLABELLED or _is_nan(cell)) for cell in cells
+        not isinstance(cell, list)
+        and (cell in missing or (kind is not LabelKind.NUMBER and _is_nan(cell)))
+        for cell in cells
     )
 
 

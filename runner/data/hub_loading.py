@@ -55,7 +55,7 @@ def load_hub_set(place: HubPlace) -> Any:
     except ImportError as err:
         raise DataError(
             "data.source: huggingface needs the package `datasets`; "
-            "install it with: pip install 'runner[huggingface]'"
+            "install it with: pip install 'datasets>=4'"
         ) from err
     if local is not None:
         return _load_local(datasets, local, config)

@@ -86,11 +86,14 @@ def _elsewhere(fresh: FreshSquares, why: str) -> Squares:
     return fresh
 
 
+def decoding_version() -> str:
+    """What decodes images: with another one pixels may be others."""
+    return f"{DECODER_VERSION} {PIL.__version__}"
+
+
 def _key(source: Source, indices: Sequence[int], resolution: int, interpolation: str) -> str:
     """Equal keys mean equal pixels."""
-    digest = hashlib.sha256(
-        f"{DECODER_VERSION} {PIL.__version__} {resolution} {interpolation}".encode()
-    )
+    digest = hashlib.sha256(f"{decoding_version()} {resolution} {interpolation}".encode())
     for index in indices:
         digest.update(source.examples[index].digest.encode())
     return digest.hexdigest()[:40]

@@ -31,9 +31,9 @@ from runner.data.disk import (
     does_lock,
     lock_file,
     locked,
-    sync_folder,
     write_all,
 )
+from runner.experiment import sync
 from runner.heartbeat import pulse
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ class PreparedSets:
         writer.seal()
         with disk_errors():
             _working(path).replace(path)
-            sync_folder(path.parent)
+            sync(path.parent)
             # From the lock of its only maker to that of one of its users.
             fcntl.flock(number, fcntl.LOCK_SH)
         made = _parsed(number, parse)

@@ -140,12 +140,16 @@ def _expected_bytes(texts: _Texts, tokenizer: Tokenizer) -> int:
     return size * count // len(some.indices)
 
 
+def tokens_version() -> str:
+    """What cuts texts into tokens: with another one tokens may be others."""
+    return f"{_TOKENS_VERSION} {importlib.metadata.version('tokenizers')}"
+
+
 def _key(texts: _Texts, tokenizer: Tokenizer, tokenizer_key: str) -> str:
     """Equal keys mean equal tokens; options the tokenizer was loaded with show in a probe."""
-    version = importlib.metadata.version("tokenizers")
     probe = tokenizer([["Probe", "probe"]], is_split_into_words=True, verbose=False)["input_ids"]
     form = [texts.has_words, texts.source.is_pair, texts.cleaning.key()]
-    facts = json.dumps([_TOKENS_VERSION, version, tokenizer_key, probe, *form])
+    facts = json.dumps([tokens_version(), tokenizer_key, probe, *form])
     digest = hashlib.sha256(facts.encode())
     for index in texts.indices:
         digest.update(texts.source.examples[index].digest.encode())

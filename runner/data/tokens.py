@@ -42,6 +42,11 @@ class TokenStore:
         """Bytes of all tokens."""
         return self._table.nbytes
 
+    @property
+    def pads_left(self) -> bool:
+        """Whether shorter texts of a batch are padded in front."""
+        return self._layout.pads_left
+
     def longer_than(self, max_length: int) -> int:
         """How many texts would lose tokens at this length."""
         return int((self.lengths > max_length).sum())

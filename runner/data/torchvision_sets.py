@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -178,8 +179,19 @@ def _classes(dataset: Any) -> tuple[str, ...]:
     """Class names in label order; numbers where torchvision knows no names."""
     names = getattr(dataset, "classes", None)
     if names:
-        return tuple(name if isinstance(name, str) else str(name[0]) for name in names)
+        return _told_apart(names)
     return tuple(str(label) for label in range(max(_labels(dataset)) + 1))
+
+
+def _told_apart(names: Sequence[Any]) -> tuple[str, ...]:
+    """The first word for each class; all of them, or a number too, where two have the same."""
+    words = [(name,) if isinstance(name, str) else tuple(map(str, name)) for name in names]
+    firsts = Counter(each[0] for each in words)
+    shown = [each[0] if firsts[each[0]] == 1 else ", ".join(each) for each in words]
+    counts = Counter(shown)
+    return tuple(
+        name if counts[name] == 1 else f"{name} ({label})" for label, name in enumerate(shown)
+    )
 
 
 def _labels(dataset: Any) -> list[int]:

@@ -26,6 +26,7 @@ from runner.experiment.disk import (
     refused,
     replacing,
     require_writable,
+    sync,
     write_whole,
     writing,
 )
@@ -40,6 +41,7 @@ from runner.experiment.example_settings import (
 )
 from runner.experiment.experiment import Experiment
 from runner.experiment.identity import FREE_KEYS, is_free
+from runner.experiment.json_text import json_text
 from runner.experiment.loading import load_experiment
 from runner.experiment.masking import first_line, without_secrets
 from runner.experiment.names import is_name
@@ -127,6 +129,7 @@ __all__ = [
     "is_name",
     "is_of_the_disk",
     "is_refusal",
+    "json_text",
     "link_or_copy",
     "load_experiment",
     "model_paths",
@@ -136,6 +139,7 @@ __all__ = [
     "refused",
     "replacing",
     "require_writable",
+    "sync",
     "without_secrets",
     "write_whole",
     "writing",

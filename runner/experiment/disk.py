@@ -114,9 +114,12 @@ def refusals(path: Path | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
     """A file to write in the block; it takes the place of `path` when that ends well.
 
+    Args:
+        path: The file.
+        is_durable: Whether it survives a power cut from then on, which takes some milliseconds.
     Raises:
         DiskRefused: If the disk refuses. What was at `path` stays, and nothing half-made does.
     """
@@ -124,11 +127,24 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             yield temporary
+            if is_durable:
+                sync(temporary)
             temporary.replace(path)
+            if is_durable:
+                sync(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Make what is in a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def drop_unfinished(path: Path) -> None:

@@ -14,7 +14,11 @@ LargestSeed = 2**32 - 1
 
 
 class SplitSettings(BaseModel):
-    """Fractions of the three splits; ignored where the data come with splits of their own."""
+    """Fractions of the three splits.
+
+    Where the data come with splits of their own, those are kept, and only the parts they lack are
+    taken out of train.
+    """
 
     model_config = SETTINGS
 

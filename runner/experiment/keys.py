@@ -1,6 +1,8 @@
 """Which keys a task's trials may set, and to what: those of the recipe that it has, or any."""
 
 import math
+import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +33,11 @@ _LABELS = {
     "class_weights": {_CLASS, LabelKind.CLASSES, _TAGS},
     "sampling": {_CLASS},
 }
+# What MLflow takes for the name of a parameter; it looks at the name as at a path, too.
+_MLFLOW_NAME = re.compile(r"[/\w.\- :]+")
+_NOT_FOR_MLFLOW = (
+    "cannot be a parameter in MLflow, whose names have letters, digits, spaces and `_-.:/`"
+)
 # A value that changes nothing is welcome anywhere: one space then serves several tasks.
 _OFF: Mapping[str, Scalar] = {"augmentation": "none"}
 
@@ -59,7 +66,9 @@ class TaskKeys:
 
     def name_flaw(self, name: str) -> tuple[str, str | None] | None:
         """Why there is no such key, and the nearest one; None if there is."""
-        if self.is_free or name in Recipe.model_fields:
+        if self.is_free:
+            return None if _is_name_of_mlflow(name) else (_NOT_FOR_MLFLOW, None)
+        if name in Recipe.model_fields:
             return None
         listed = ", ".join(self.names or ())
         near = nearest_spelling(name, self.names or ())
@@ -102,6 +111,11 @@ class TaskKeys:
             return True
         is_of_modality = self.form.modality in _MODALITIES.get(name, {self.form.modality})
         return is_of_modality and self.form.labels in _LABELS.get(name, {self.form.labels})
+
+
+def _is_name_of_mlflow(name: str) -> bool:
+    is_path = posixpath.normpath(name) == name and not name.startswith("..") and name != "."
+    return is_path and _MLFLOW_NAME.fullmatch(name) is not None
 
 
 def keys_of(task: object) -> TaskKeys:

@@ -19,7 +19,8 @@ search: {space: resnet}
 
 **Finding it.** `python -m runner search my_cats` takes a path, or a name with or without `.yaml`:
 looked up in the working directory, then in `experiments/` there, then among the experiments that
-come with the runner. Paths inside the file are relative to the file.
+come with the runner. Paths inside the file, and those given by `--set`, are relative to the file;
+write `$PWD/...` for the working directory.
 
 **Overriding it.** `--set key=value` changes any key, as often as needed, in the order given:
 `--set search.trials=5 --set 'search.first=[{epochs: 3}]' --set search.space.dropout=0.1`. The
@@ -105,4 +106,26 @@ sampled in the order written, but parents before what depends on them.
 
 `search.first` lists settings to try first, e.g. `[{learning_rate: 1e-3, freeze_depth: max}]`; what
 a setting leaves out is sampled. The `grid` sampler needs a `step` on every float.
+
+## Samplers and pruners
+
+All are Optuna's algorithms but `pbt`. What each costs, and with how many slots:
+[scaling.md](scaling.md).
+
+| `search.sampler` | what it does, and when to take it |
+|---|---|
+| `tpe` | models which settings are good after ten random ones; the default |
+| `random` | no model; for thousands of slots at once, or as a baseline |
+| `qmc` | as random, but spread more evenly (a quasi-random sequence) |
+| `grid` | every combination once; for small spaces |
+| `gp` | a Gaussian process; for few and long trials |
+| `cmaes` | an evolution strategy; for spaces of numbers without choices and conditions |
+| `pbt` | changes settings [while the model trains](population-based-training.md) |
+
+| `search.pruner` | which trials it stops |
+|---|---|
+| `asha` | at rungs, each three times as late as the last, all but the best third; the default |
+| `hyperband` | the same in brackets, some of which begin later; needs the number of epochs |
+| `median` | after each epoch, those below the median of complete trials, once there are five |
+| `none` | none; for few or short trials |
 """

@@ -175,7 +175,8 @@ class SearchSettings(BaseModel):
     sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc", "pbt"] = Field(
         "tpe",
         description="How the next settings are chosen; `pbt`: population-based training, which "
-        "changes them while the model trains.",
+        "changes them while the model trains. `gp` is for few and long trials: after a hundred it "
+        "takes seconds to propose one.",
     )
     segment: int | None = Field(
         None,

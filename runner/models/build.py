@@ -97,10 +97,11 @@ def unknown_argument(err: BaseException) -> str | None:
 
 
 def _regularisers(name: str, *, dropout: float, drop_path: float) -> dict[str, float]:
+    """What timm calls them. None is said where a model has it: some have more by default."""
     asked = {"dropout": dropout, "drop_path": drop_path}
-    used = {key: value for key, value in asked.items() if value > 0}
-    for key, value in used.items():
-        if not has_regulariser(name, key):
+    used = {key: value for key, value in asked.items() if has_regulariser(name, key)}
+    for key, value in asked.items():
+        if value > 0 and key not in used:
             raise TrialFailed(f"{key} = {value}: {name} has no {key}; set train.{key} to 0")
     return {REGULARISERS[key]: value for key, value in used.items()}
 

@@ -58,13 +58,15 @@ def read_state(path: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str,
     return tensors
 
 
-def write_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors as safetensors, whole or not at all.
+def write_state(
+    path: Path, tensors: Mapping[str, torch.Tensor], *, is_durable: bool = False
+) -> None:
+    """Write tensors as safetensors, whole or not at all; see `replacing`.
 
     Raises:
         DiskRefused: If the disk refuses; what was there before stays.
     """
-    with replacing(path) as temporary, writing_weights(path):
+    with replacing(path, is_durable=is_durable) as temporary, writing_weights(path):
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
 
 

@@ -8,7 +8,17 @@ from torch import Tensor
 from runner.experiment import LabelKind
 from runner.promotion.gate import Evaluation
 from runner.promotion.weights import Candidate
-from runner.trial import Batch, Bench, choose_numerics, load_weights_file, predict
+from runner.tasks import Predictions
+from runner.trial import (
+    Batch,
+    Bench,
+    choose_numerics,
+    load_weights_file,
+    predict,
+    with_shrinking_micro_batch,
+)
+
+_MOST_AT_A_TIME = 64
 
 
 def evaluate_on_test(candidate: Candidate, bench: Bench) -> tuple[Evaluation, dict[str, Any]]:
@@ -26,9 +36,16 @@ def evaluate_on_test(candidate: Candidate, bench: Bench) -> tuple[Evaluation, di
     def forward(batch: Batch) -> Tensor:
         return bench.modality.forward(model, batch, numerics)
 
-    predictions = predict(
-        bench, forward, bench.test(), recipe=recipe, batch_size=64, device=numerics.device
-    )
+    part = bench.test()
+
+    def run(batch_size: int) -> Predictions:
+        return predict(
+            bench, forward, part, recipe=recipe, batch_size=batch_size, device=numerics.device
+        )
+
+    # What fitted in training fits here, where nothing but outputs is kept; else it halves.
+    fitted = 2 * int(trial.notes.get("micro_batch", _MOST_AT_A_TIME))
+    predictions = with_shrinking_micro_batch(min(_MOST_AT_A_TIME, fitted), run)
     evaluation = Evaluation(
         split=bench.split.fingerprint,
         metric=experiment.metric,

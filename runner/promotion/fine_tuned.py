@@ -91,11 +91,17 @@ def require_same_data(candidate: Candidate, bench: Bench, *, or_else: str) -> No
         bench: Of its experiment.
         or_else: What could be wrong otherwise, for the message.
     Raises:
-        PromotionRefused: If they have.
+        PromotionRefused: If they have, or what prepares them (tokenizer, configuration) has.
     """
     known: dict[str, str] = candidate.record.attributes["identity"]["content"]
     # The split is known by its examples' ids, which of a table are no more than line numbers.
     found = {"data": data_fingerprint(bench.source), "split": bench.split.fingerprint}
+    for name, fingerprint in bench.modality.fingerprints().items():
+        if known.get(name, fingerprint) != fingerprint:
+            raise PromotionRefused(
+                f"the {name} of the model is no longer what the study was searched with. Put it "
+                "back, or search again with --new"
+            )
     if any(known[name] != fingerprint for name, fingerprint in found.items()):
         raise PromotionRefused(
             f"the data are no longer those the study was searched on: {or_else}. Put the data "

@@ -60,6 +60,9 @@ class Evaluation:
         known = dict(content)
         if "correct" in known:
             known["quality"] = {key: float(right) for key, right in known.pop("correct").items()}
+        for name in ("values", "quality"):
+            # Numbers that are none are null in JSON.
+            known[name] = {k: math.nan if v is None else v for k, v in known[name].items()}
         labels = known.pop("labels", LabelKind.CLASS)
         return cls(**known, labels=None if labels is None else LabelKind(labels))
 

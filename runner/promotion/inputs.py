@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.data import Table, decoded, read_table
+from runner.data import Table, decoded, read_table, words_in
 from runner.errors import DataError, nearest_spelling
 
 Example = str | Path | Sequence[str]
@@ -121,10 +121,16 @@ def _from_lines(file: InputFile, path: Path, takes: Collection[str]) -> Iterator
         raise DataError(f"{path}: this model takes pairs of texts: a table with `text` and `pair`")
     if file.column is not None:
         raise DataError(f"{path}: a .txt file has no columns, so there is no {file.column!r}")
-    for number, line in enumerate(decoded(path).splitlines(), start=1):
+    for number, line in enumerate(_lines(decoded(path)), start=1):
         place = f"{path}, line {number}"
         text = _text(line, "line", place)
         yield Given({IMAGE: path.parent / text.strip()} if IMAGE in takes else {TEXT: text}, place)
+
+
+def _lines(text: str) -> list[str]:
+    """Only what editors call a line: other separators may be part of a text."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def _from_table(file: InputFile, path: Path, takes: Collection[str]) -> Iterator[Given]:
@@ -138,6 +144,10 @@ def _from_table(file: InputFile, path: Path, takes: Collection[str]) -> Iterator
         cell = cells.get(column)
         if IMAGE in takes:
             yield Given({IMAGE: path.parent / _text(cell, column, place)}, place)
+        elif TOKENS in takes and isinstance(cell, str) and column != TEXT:
+            # As training reads such a cell: words with spaces between them, or a printed list.
+            words = list(words_in(place, column, _text(cell, column, place)))
+            yield Given({TOKENS: words}, place)
         elif TOKENS in takes and not isinstance(cell, str):
             yield Given({TOKENS: _words(cell, column, place)}, place)
         else:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from runner.errors import RunnerError
+from runner.experiment import json_text
 from runner.promotion.gate import Evaluation
 from runner.study import TAG_MARK, StudyRecord, TrialRecord, under_way
 from runner.tracking import TAG_KIND, TAG_OUTCOME, TAG_PARENT, TAG_STUDY, RunStatus, Tracking
@@ -99,7 +100,7 @@ def end_look(
         for name, value in evaluation.values.items():
             client.log_metric(look, f"test/{name}", value)
         content = {"evaluation": evaluation.to_json(), "report": report}
-        client.log_text(look, json.dumps(content), EVALUATION_ARTIFACT)
+        client.log_text(look, json_text(content), EVALUATION_ARTIFACT)
         client.set_terminated(look)
 
 

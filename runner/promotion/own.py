@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from runner.backends import device_like
 from runner.errors import NotFound, PromotionRefused
 from runner.experiment import Experiment
 from runner.promotion.custom import custom_split, evaluate_custom, is_mlflow_model, log_saved
@@ -48,7 +49,7 @@ class Own:
             params=self.experiment.settings(dict(self.trial.params)),
             number=self.trial.number,
             seed=self.trial.seed,
-            devices=(str(self.trial.notes.get("device", "cpu")),),
+            devices=(device_like(str(self.trial.notes.get("device", "cpu"))),),
             threads=int(self.trial.notes.get("threads", 1)),
             folder=folder / SCRATCH,
             model=saved_model(folder),

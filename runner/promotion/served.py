@@ -31,7 +31,7 @@ def served_model_of(
             f"trial {candidate.trial.number} trained the weights themselves, not an adapter; "
             "promote it with --form merged"
         )
-    if recipe.adapter != "none":
+    if bench.build(recipe, candidate.trial.seed).is_partial:
         _require_same_base(candidate, bench)
     modality = bench.modality
     if isinstance(modality, TextModality):
@@ -41,12 +41,12 @@ def served_model_of(
 
 
 def _require_same_base(candidate: Candidate, bench: Bench) -> None:
-    """Only adapters and head were kept: on other weights they are another model."""
+    """Only what was trained was kept: on other weights it is another model."""
     known = candidate.record.attributes["identity"]["content"]["weights"]
     found = bench.weights.fingerprint if bench.weights is not None else "none"
     if found != known:
         raise PromotionRefused(
-            f"the adapters of trial {candidate.trial.number} were trained beside other weights "
+            f"what trial {candidate.trial.number} kept was trained beside other weights "
             f"than model.weights {candidate.experiment.model.weights} has today ({known[:12]} "
             f"then, {found[:12]} now). Put those weights back, or search again with --new"
         )

@@ -161,9 +161,14 @@ def _given_words(frame: pd.DataFrame) -> list[list[str]]:
     nothing = [None] * len(frame)
     texts, lists = (list(frame.get(column, nothing)) for column in ("text", "tokens"))
     return [
-        _text(text, "text", row).split() if _is_missing(words) else _words(words, row)
+        _split(_text(text, "text", row)) if _is_missing(words) else _words(words, row)
         for row, (text, words) in enumerate(zip(texts, lists, strict=True))
     ]
+
+
+def _split(text: str) -> list[str]:
+    """Words as training has them: other white space may be part of a word."""
+    return re.split(r"[ \t\r\n]+", text.strip(" \t\r\n"))
 
 
 def _words(value: Any, row: int) -> list[str]:

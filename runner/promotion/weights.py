@@ -1,14 +1,17 @@
 """Getting hold of a trial's best weights: kept beside it, kept in MLflow, or made again."""
 
+import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.backends import lease_again
 from runner.errors import DiskRefused, NotFound, TrialFailed
 from runner.experiment import Experiment, Store
 from runner.study import WEIGHTS, StudyRecord, TrialRecord, choose_trial, trial_folder
 from runner.tracking import Tracking, read_trials
-from runner.trial import Attempt, Job, Lease, Outcome, Printed, TrialSpec, objective_for, run_alone
+from runner.trial import Attempt, Job, Outcome, Printed, TrialSpec, objective_for, run_alone
 
 Say = Callable[[str], None]
 # Where a search leaves the weights of its best trials in their MLflow runs.
@@ -115,13 +118,22 @@ def _make_again(
         str(folder),
         segment=trial.segment,
     )
-    lease = Lease(0, (str(trial.notes["device"]),), int(trial.notes["threads"]))
-    ending = run_alone(
-        objective_for(experiment, store),
-        Job((spec,)),
-        lease,
-        Printed(say, metric=experiment.metric),
-    )
+    with contextlib.closing(
+        lease_again(
+            str(trial.notes["device"]),
+            threads=int(trial.notes["threads"]),
+            gpus=experiment.search.gpus_per_trial,
+        )
+    ) as held:
+        lease = held.leases[0]
+        # Before torch looks for devices in this process.
+        os.environ.update(lease.environment)
+        ending = run_alone(
+            objective_for(experiment, store),
+            Job((spec,)),
+            lease,
+            Printed(say, metric=experiment.metric),
+        )
     if ending.outcome is not Outcome.COMPLETE:
         raise TrialFailed(
             f"training trial {trial.number} again: {ending.outcome}: {ending.reason}"

@@ -147,10 +147,11 @@ def _notes(note: str) -> list[Any]:
 def _slots(progress: Progress) -> Any:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     for title in ("slot", "trial", "epoch", progress.goal.metric, "parameters"):
-        table.add_column(title)
+        table.add_column(Text(title))
     for running in nsmallest(SHOWN_SLOTS, progress.running.values(), lambda r: r.lease.slot):
         value = value_text(running.value)
         table.add_row(
@@ -158,7 +159,7 @@ def _slots(progress: Progress) -> Any:
             str(running.trial.number),
             f"{running.epoch}/{running.epochs or '?'}",
             value,
-            short(running.trial.params),
+            Text(short(running.trial.params)),
         )
     if (more := len(progress.running) - SHOWN_SLOTS) > 0:
         table.add_row(f"and {more:,} more", "", "", "", "")
@@ -168,14 +169,15 @@ def _slots(progress: Progress) -> Any:
 def _best(progress: Progress) -> Any:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     for title in ("best", "trial", progress.goal.metric, "epoch", "parameters"):
-        table.add_column(title)
+        table.add_column(Text(title))
     for rank, trial in enumerate(progress.best, start=1):
         value = value_text(trial.value)
         table.add_row(
-            str(rank), str(trial.number), value, str(trial.best_epoch), short(trial.params)
+            str(rank), str(trial.number), value, str(trial.best_epoch), Text(short(trial.params))
         )
     return table
 

@@ -16,7 +16,7 @@ def make_in_memory(order: Order) -> dict[str, Features]:
     """The sets of an order, computed here from beginning to end.
 
     Raises:
-        TooLarge: If they would take more than half of the memory that is free.
+        TooLarge: If they would take more than half of the memory that is free, or no longer fit.
         Exception: What the computation or `is_wanted` raises.
     """
     limit_bytes = int(free_memory() * _SHARE_OF_FREE_MEMORY)
@@ -25,6 +25,10 @@ def make_in_memory(order: Order) -> dict[str, Features]:
     made: dict[str, list[Block]] = {cut: [] for cut in order.targets}
     for chunk in range(order.extent.chunks):
         order.is_wanted()
+        # Others may have begun to make theirs at the same moment.
+        left_bytes = order.bytes * (order.extent.chunks - chunk) // order.extent.chunks
+        if left_bytes > free_memory():
+            raise TooLarge(order.bytes, limit_bytes)
         for cut, block in order.blocks(chunk).items():
             made[cut].append(block)
     return {cut: _joined(blocks) for cut, blocks in made.items()}

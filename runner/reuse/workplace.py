@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.data import DiskRefused, disk_errors, does_lock, lock_file, locked, sync_folder
+from runner.data import DiskRefused, disk_errors, does_lock, lock_file, locked
+from runner.experiment import sync
 from runner.reuse.budget import LOCK_SUFFIX, MEMBERS, make_room
 from runner.reuse.chunks import Extent
 from runner.reuse.features import Features
@@ -174,4 +175,4 @@ def _rename(working: Path, target: Path) -> None:
     """Give a sealed file its name for good, unless it was deleted this moment."""
     with contextlib.suppress(FileNotFoundError):
         working.replace(target)
-        sync_folder(target.parent)
+        sync(target.parent)

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.experiment import Experiment, discard, write_whole
+from runner.experiment import Experiment, discard, json_text, write_whole
 from runner.study.environment import provenance_tags
 from runner.study.mlflow_mapping import (
     TAG_ATTEMPT,
@@ -99,7 +100,7 @@ class Logbook:
                 command runs it again.
         """
         evaluation = {**(ending.evaluation or {}), "history": history_of(reports)}
-        write_whole(trial_folder(folder, number) / EVALUATION, json.dumps(evaluation))
+        write_whole(trial_folder(folder, number) / EVALUATION, json_text(evaluation))
         return evaluation
 
     def end(self, folder: Path, trial: TrialRecord, evaluation: Mapping[str, Any] | None) -> None:
@@ -236,5 +237,9 @@ def _drop_weights(folder: Path) -> None:
 
 
 def _report_of(row: Mapping[str, Any]) -> Report:
-    metrics = {k: v for k, v in row.items() if k not in ("epoch", "time_ms")}
+    metrics = {
+        name: math.nan if value is None else value
+        for name, value in row.items()
+        if name not in ("epoch", "time_ms")
+    }
     return Report(step=row["epoch"], metrics=metrics, time_ms=row["time_ms"])

@@ -1,10 +1,10 @@
 """How outcomes look in MLflow, and what each run is given."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runner.experiment import json_text
 from runner.study.storage import trial_log
 from runner.study.trial_record import RESUMABLE, TrialRecord
 from runner.tracking import TAG_OUTCOME, RunStatus
@@ -74,7 +74,7 @@ def ending_artifacts(trial: TrialRecord, evaluation: Mapping[str, Any] | None) -
     """Small text artifacts of a run that has ended."""
     artifacts = {}
     if evaluation is not None:
-        artifacts["evaluation.json"] = json.dumps(evaluation, indent=1)
+        artifacts["evaluation.json"] = json_text(evaluation, indent=1)
     if trial.traceback:
         artifacts["traceback.txt"] = trial.traceback
     return artifacts

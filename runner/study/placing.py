@@ -1,6 +1,7 @@
 """Where a search runs its jobs: devices and a backend on them, from what was asked."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def place(
         stack.callback(leases.close)
         backend: Backend
         if options.backend is BackendName.INLINE:
+            stack.enter_context(_environment(leases.leases[0].environment))
             backend = InlineBackend(objective, leases.leases[0])
         else:
             backend = LocalBackend(
@@ -57,6 +59,21 @@ def place(
             )
         stack.callback(backend.close)
         yield leases, backend
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables of this process, put back at the end of the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _silence_of(experiment: Experiment) -> Silence | None:
@@ -103,9 +120,7 @@ def _on_ray(
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
-        raise RunnerError(
-            "--backend ray needs Ray Tune: pip install 'ray[tune]>=2.60' (or runner[ray])"
-        ) from error
+        raise RunnerError("--backend ray needs Ray Tune: pip install 'ray[tune]>=2.60'") from error
 
     asked = experiment.ray
     slots = None if experiment.search.slots == "auto" else experiment.search.slots

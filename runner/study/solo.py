@@ -1,7 +1,6 @@
 """One training outside of any search: an experiment's own recipe, or a trial's again."""
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -9,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.backends import available_devices, take_leases
+from runner.backends import available_devices, lease_again, take_leases
 from runner.errors import DiskRefused, NotFound, RunnerError, TrackingUnreachable, TrialFailed
 from runner.experiment import (
     Experiment,
     Store,
+    json_text,
     load_experiment,
     require_writable,
     write_whole,
@@ -178,8 +178,13 @@ def _prepare(
             "kept; its weights are, where it is among the best"
         )
     # Sums in another order round differently: the same device and thread count, or not the same.
-    lease = Lease(0, (str(again.notes.get("device", "cpu")),), int(again.notes.get("threads", 1)))
-    return _Training(experiment, lease, dict(again.params), again.seed, again, record)
+    held = lease_again(
+        str(again.notes.get("device", "cpu")),
+        threads=int(again.notes.get("threads", 1)),
+        gpus=experiment.search.gpus_per_trial,
+    )
+    stack.callback(held.close)
+    return _Training(experiment, held.leases[0], dict(again.params), again.seed, again, record)
 
 
 def _require_output(training: _Training, output: Path | None) -> None:
@@ -210,7 +215,7 @@ def _run(
     evaluation = {**(ending.evaluation or {}), "value": ending.value, "history": history}
     with contextlib.suppress(DiskRefused):
         # MLflow gets it too; the one of them that fails does not cost the other.
-        write_whole(folder / EVALUATION, json.dumps(evaluation))
+        write_whole(folder / EVALUATION, json_text(evaluation))
     return ending, history
 
 
@@ -289,7 +294,7 @@ def _record(
             metrics = {k: v for k, v in row.items() if k not in ("epoch", "time_ms")}
             for key, value in metrics.items():
                 client.log_metric(run_id, key, value, row["time_ms"], row["epoch"])
-        client.log_text(run_id, json.dumps(evaluation), EVALUATION)
+        client.log_text(run_id, json_text(evaluation), EVALUATION)
         if ending.traceback:
             client.log_text(run_id, ending.traceback, "traceback.txt")
         if ending.has_weights:

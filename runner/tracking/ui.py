@@ -112,7 +112,8 @@ def ui_server(
     knock(uri)
     ensure_schema(uri)
     number = free_port(host, port)
-    address = f"http://{LOOPBACK if host == '0.0.0.0' else host}:{number}"
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{LOOPBACK if host == '0.0.0.0' else shown}:{number}"
     with log.open("wb") as output:
         process = subprocess.Popen(
             attended(_command(artifacts, host, number)),
@@ -153,8 +154,9 @@ def runs_address(ui: str, experiment_id: str) -> str:
 
 def free_port(host: str, preferred: int) -> int:
     """The preferred port if nobody listens on it, else one that is free."""
+    family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
     for port in (preferred, 0):
-        with socket.socket() as probe:
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from runner.trial.images import ImageModality
     from runner.trial.leftovers import clear_ended, clear_state
+    from runner.trial.memory import with_shrinking_micro_batch
     from runner.trial.modality import Batch
     from runner.trial.precision import choose_numerics
     from runner.trial.texts import TextModality
@@ -68,6 +69,7 @@ _HEAVY = {
     "Bench": "bench",
     "predict": "bench",
     "choose_numerics": "precision",
+    "with_shrinking_micro_batch": "memory",
     "load_weights_file": "checkpoint",
     "ARTIFACTS": "custom",
     "MODEL": "custom",
@@ -143,6 +145,7 @@ __all__ = [
     "saved_model",
     "seed_everything",
     "settle_folder",
+    "with_shrinking_micro_batch",
 ]
 
 

@@ -62,8 +62,11 @@ class _Remembering:
         self._channel.end(key, ending)
 
 
-def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> None:
+def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> bool:
     """Run a job so that each of its trials is ended exactly once, whatever is raised.
+
+    Returns whether this process can run another: after some errors of CUDA every further call
+    fails in the process that met them, and in no other.
 
     Where several trials were one computation, what is raised is nobody's own: those that had not
     ended are lost, and the study runs each of them again by itself. Of a packed job that is out of
@@ -73,12 +76,14 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
     shared, the job's memory is given back.
     """
     remembering = _Remembering(channel)
+    is_fit = True
     try:
         objective.run(job, lease, remembering)
         ending = Ending(Outcome.FAILED, reason="the objective returned without ending the trial")
     except Exception as error:
         logger.error("the trial failed", exc_info=_of_the_user(error))
         ending = ending_of(error)
+        is_fit = _answers(lease)
     is_crowded = job.is_packed and ending.outcome is Outcome.OUT_OF_MEMORY
     if len(job.trials) > 1 and not is_crowded:
         reason = f"a job of {len(job.trials)} trials failed: {ending.reason}"
@@ -86,10 +91,28 @@ def run_job(objective: Objective, job: Job, lease: Lease, channel: Channel) -> N
     for spec in job.trials:
         if spec.key not in remembering.ended:
             channel.end(spec.key, ending)
-    if lease.share is not None and "torch" in sys.modules:
+    if is_fit and lease.share is not None and "torch" in sys.modules:
         from runner.trial.memory import release_memory
 
         release_memory()
+    return is_fit
+
+
+def _answers(lease: Lease) -> bool:
+    """Whether the lease's GPUs, if this process has used any, still do what they are told."""
+    torch = sys.modules.get("torch")
+    names = [name for name in lease.devices if name.startswith("cuda")]
+    if torch is None or not names or not torch.cuda.is_initialized():
+        return True
+    try:
+        for name in names:
+            torch.cuda.synchronize(name)
+    except RuntimeError:
+        logger.exception(
+            "nothing can be computed on %s in this process any more", ", ".join(names)
+        )
+        return False
+    return True
 
 
 def fail_job(job: Job, error: Exception, channel: Channel) -> None:

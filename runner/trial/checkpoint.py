@@ -90,8 +90,8 @@ def keep_checkpoint(folder: Path, state: TrainingState) -> None:
         state.unsaved_because = str(refusal)
 
 
-def save_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Write the checkpoint beside the old one, then replace it in one step.
+def save_checkpoint(folder: Path, state: TrainingState, *, is_durable: bool = False) -> None:
+    """Write the checkpoint beside the old one, then replace it in one step; see `replacing`.
 
     Raises:
         DiskRefused: If the disk refuses; the old one stays.
@@ -100,7 +100,8 @@ def save_checkpoint(folder: Path, state: TrainingState) -> None:
     values["reports"] = [{**asdict(r), "metrics": dict(r.metrics)} for r in state.reports]
     values["unsaved_because"] = None
     drop_unfinished(folder / CHECKPOINT)
-    with replacing(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
+    written = replacing(folder / CHECKPOINT, is_durable=is_durable)
+    with written as temporary, temporary.open("wb") as file:
         target = _Target(file)
         torch.save(values, cast("IO[bytes]", target))
         if target.error is not None:
@@ -211,7 +212,8 @@ def save_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> Path:
     """
     target = folder / WEIGHTS
     drop_unfinished(target)
-    models.write_state(target, weights)
+    # The trial is told complete next, and that survives a power cut.
+    models.write_state(target, weights, is_durable=True)
     return target
 
 

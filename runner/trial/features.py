@@ -116,6 +116,11 @@ class FeatureInputs:
         return self.plain.lengths
 
     @property
+    def pads_left(self) -> bool:
+        """See `Inputs.pads_left`."""
+        return self.plain.pads_left
+
+    @property
     def kept(self) -> str:
         """Of the examples that the features were made from; see `Inputs.kept`."""
         return self.plain.kept
@@ -146,8 +151,16 @@ class FeatureInputs:
         self.plain.release()
 
     def whole(self, device: torch.device) -> Tensor:
-        """All of it in memory, in the order of the part: [V, N, ...], V views."""
-        return torch.stack([view.gather(self.rows, device=device) for view in self.views])
+        """All of it on a device, in the order of the part: [V, N, ...], V views."""
+        first = self.views[0].gather(self.rows, device=device).to(device)
+        if len(self.views) == 1:
+            return first.unsqueeze(0)
+        # View by view: not twice as much for a moment.
+        found = first.new_empty((len(self.views), *first.shape))
+        found[0] = first
+        for number, view in enumerate(self.views[1:], start=1):
+            found[number] = view.gather(self.rows, device=device)
+        return found
 
     def _batch(
         self, chosen: Tensor, recipe: Recipe, view: FeatureRows, device: torch.device

@@ -17,7 +17,11 @@ from runner.trial.checkpoint import (
     save_weights,
 )
 from runner.trial.job import Channel, Decision, Ending, Lease, Outcome, TrialSpec
-from runner.trial.memory import peak_memory_gib, with_shrinking_micro_batch
+from runner.trial.memory import (
+    peak_memory_gib,
+    release_memory,
+    with_shrinking_micro_batch,
+)
 from runner.trial.precision import Numerics
 from runner.trial.progress import Goal
 from runner.trial.route import Route
@@ -66,7 +70,10 @@ def fine_tune(
     running: list[Training] = []
 
     def attempt(micro_batch: int) -> Decision:
-        running.clear()
+        if running:
+            # It did not fit. Its parts refer to one another, and would stay until looked for.
+            running.clear()
+            release_memory()
         training = Training(
             bench, recipe, spec, lease, goal_of(bench.experiment), micro_batch=micro_batch
         )
@@ -174,7 +181,7 @@ def ending_of_state(
     notes = {
         **notes,
         "device": lease.devices[0],
-        "threads": lease.threads,
+        "threads": torch.get_num_threads(),
         "train_s": round(state.seconds, 3),
         "epochs": state.epoch,
         "validation_loss": state.best_loss,

@@ -53,6 +53,11 @@ class ImageInputs:
         return None
 
     @property
+    def pads_left(self) -> bool:
+        """See `Inputs.pads_left`: images of a batch have one size."""
+        return False
+
+    @property
     def kept(self) -> str:
         """See `Inputs.kept`."""
         is_resident = any(squares is not None for squares in self._on_device.values())
@@ -268,6 +273,7 @@ class ImageModality:
             "flip": self.flip,
             "arguments": self.arguments,
             "timm": timm.__version__,
+            "decoding": data.decoding_version(),
         }
 
     def notes(self) -> Iterator[str]:

@@ -18,8 +18,8 @@ from runner.trial.job import Facts, Finding, Lease
 from runner.trial.making import FeatureMaker
 from runner.trial.possible import possible_values
 from runner.trial.precision import choose_numerics
+from runner.trial.route import why_plain
 from runner.trial.seeding import derive_seed
-from runner.trial.sharing import obstacle
 
 
 def inspect_experiment(bench: Bench, lease: Lease) -> Facts:
@@ -147,7 +147,7 @@ def _sharing(bench: Bench, lease: Lease, findings: list[Finding]) -> Iterator[st
     deepest = "max" if "max" in depths else max(depths)
     recipe = bench.experiment.train.model_copy(update={"freeze_depth": deepest})
     built = bench.build(recipe, derive_seed(bench.experiment.seed, "inspection"))
-    why = obstacle(bench.experiment, recipe, groups=built.groups.count)
+    why = why_plain(bench, recipe, built)
     if why is not None:
         yield f"shared work: no frozen layers, where trials are as `train` has them: {why}"
         return

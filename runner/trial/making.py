@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runner import models, reuse
+from runner import __version__, models, reuse
 from runner.experiment import IntParameter, Recipe
 from runner.trial.bench import Bench, Built, Part
 from runner.trial.features import FeatureInputs, rows_on
@@ -180,6 +180,8 @@ class FeatureMaker:
             "examples": part.digest,
             "view": seen,
             "preparation": self.bench.modality.preparation(recipe),
+            # Of which number a cut is, and what a view shows.
+            "runner": __version__,
             "torch": torch.__version__,
             "dtype": str(numerics.dtype),
             "layout": str(numerics.memory_format),

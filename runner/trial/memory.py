@@ -15,6 +15,7 @@ from typing import TypeVar
 import torch
 
 from runner.errors import TrialOutOfMemory
+from runner.experiment import first_line
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,7 +66,7 @@ def out_of_memory_beside_others(is_packed: bool) -> Iterator[None]:
         is_crowded = any(word in str(error) for word in _CROWDED_WORDS)
         if is_packed and (is_crowded or is_out_of_memory(error)):
             raise TrialOutOfMemory(
-                f"out of memory on a device that it shares ({str(error).splitlines()[0]})"
+                f"out of memory on a device that it shares ({first_line(error)})"
             ) from error
         raise
 
@@ -77,7 +78,7 @@ def with_shrinking_micro_batch(
 
     Args:
         batch_size: The first micro-batch.
-        train: Raises where memory runs out.
+        train: Raises where memory runs out; called again, it gives back what it took before.
         largest: Most examples that are computed at a time whatever the micro-batch: the largest
             share of a batch that a device has; None: all of them.
 
@@ -98,15 +99,13 @@ def with_shrinking_micro_batch(
             if min(micro, largest) == 1:
                 raise TrialOutOfMemory(
                     "out of memory even with one example at a time; use a smaller model or "
-                    f"image size, or a device with more memory ({str(error).splitlines()[0]})"
+                    f"image size, or a device with more memory ({first_line(error)})"
                 ) from error
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
         # Outside the except block, so that the traceback no longer holds the batch's tensors.
         micro = min(micro, largest)
         logger.warning("out of memory with %d examples at a time (%s)", micro, reason)
         micro = micro // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 @dataclass

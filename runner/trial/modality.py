@@ -46,6 +46,11 @@ class Inputs(Protocol):
         ...
 
     @property
+    def pads_left(self) -> bool:
+        """Whether shorter examples of a batch are padded in front, as some tokenizers do."""
+        ...
+
+    @property
     def kept(self) -> str:
         """Where the prepared examples are kept, or how else they are come by; for people."""
         ...

@@ -63,11 +63,13 @@ class FineTune:
         bench = self.bench(lease)
         crew = self._crew_of(lease)
         try:
-            self._run(job, lease.of_rank(0), channel, crew)
+            self._run(bench, job, lease.of_rank(0), channel, crew)
         finally:
             bench.release()
 
-    def _run(self, job: Job, lease: Lease, channel: Channel, crew: "Crew | None") -> None:
+    def _run(
+        self, bench: "Bench", job: Job, lease: Lease, channel: Channel, crew: "Crew | None"
+    ) -> None:
         from runner.trial.finetune import fine_tune
         from runner.trial.isolation import reset_process
         from runner.trial.memory import out_of_memory_beside_others
@@ -78,13 +80,15 @@ class FineTune:
 
             with out_of_memory_beside_others(job.is_packed):
                 reset_process(lease)
-                left = train_heads(self.bench(lease), left, lease, channel)
+                left = train_heads(bench, left, lease, channel)
         for spec in left:
+            # What the one before kept on the device has gone with it.
+            bench.release()
             Path(spec.folder).mkdir(parents=True, exist_ok=True)
             try:
                 with out_of_memory_beside_others(job.is_packed):
                     reset_process(lease)
-                    ending = fine_tune(self.bench(lease), spec, lease, channel, crew=crew)
+                    ending = fine_tune(bench, spec, lease, channel, crew=crew)
             except Exception as error:
                 if len(job.trials) == 1:
                     raise

@@ -43,6 +43,14 @@ def plain_route(bench: Bench, numerics: Numerics, *, why: str) -> Route:
     return Route(bench.train, bench.validation, forward, None, f"plain: {why}")
 
 
+def why_plain(bench: Bench, recipe: Recipe, built: Built) -> str | None:
+    """Why a trial has no frozen layers whose outputs could be shared; None if it has."""
+    why = obstacle(bench.experiment, recipe, groups=built.groups.count)
+    if why is None and bench.train.inputs.pads_left:
+        return "texts are padded in front: a token's place depends on the others of its batch"
+    return why
+
+
 def choose_route(
     bench: Bench,
     recipe: Recipe,
@@ -67,7 +75,7 @@ def choose_route(
     Raises:
         RuntimeError, MemoryError: If a packed trial finds no memory to make features with.
     """
-    why = obstacle(bench.experiment, recipe, groups=built.groups.count)
+    why = why_plain(bench, recipe, built)
     if why is not None:
         return plain_route(bench, numerics, why=why)
     making = FeatureMaker(bench, recipe, built, numerics, threads, is_wanted)

@@ -48,6 +48,11 @@ class TextInputs:
         return lengths
 
     @property
+    def pads_left(self) -> bool:
+        """See `Inputs.pads_left`: as the tokenizer does."""
+        return self.store.pads_left
+
+    @property
     def kept(self) -> str:
         """See `Inputs.kept`."""
         return self.store.kept
@@ -219,6 +224,7 @@ class TextModality:
             "max_length": recipe.max_length or self.limit,
             "arguments": self.experiment.model.arguments,
             "transformers": version("transformers"),
+            "tokens": data.tokens_version(),
         }
 
     def notes(self) -> Iterator[str]:

@@ -201,7 +201,8 @@ class Training:
         self.model.load_state_dict(state.model)
         if self.average is not None and state.ema is not None:
             self.average.load_state_dict(state.ema)
-        if state.scaler is not None:
+        # Empty where the checkpoint is of a device that needed none.
+        if state.scaler:
             self.stepper.scaler.load_state_dict(state.scaler)
 
     @property
@@ -367,6 +368,6 @@ class Training:
         segment = self.spec.segment
         if segment is not None and self.state.epoch == segment.end:
             # Another trial goes on from here: without it, this one would be of no use.
-            save_checkpoint(Path(self.spec.folder), self.state)
+            save_checkpoint(Path(self.spec.folder), self.state, is_durable=True)
         else:
             keep_checkpoint(Path(self.spec.folder), self.state)

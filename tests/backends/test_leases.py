@@ -6,11 +6,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from runner.backends import Leases, available_devices, named_devices, take_leases
+from runner.backends import (
+    Leases,
+    available_devices,
+    device_like,
+    lease_again,
+    named_devices,
+    take_leases,
+)
 from runner.backends.leases import cuda_devices
 from runner.errors import NoSuchDevice
 from runner.machine import usable_cores
@@ -372,3 +380,56 @@ def test_leases_are_respected_between_users(monkeypatch: pytest.MonkeyPatch) -> 
             mine = take_leases(available_devices(2), slots=None, is_explicit=False)
             assert len(mine.notes) == 3
             other.kill()
+
+
+def test_part_of_a_gpu_is_taken_as_a_scheduler_shows_it(
+    gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where only what nvidia-smi lists counts: the search would run on the CPU."""
+    gpus(*TWO)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1c2d,MIG-3e4f")
+    devices = available_devices()
+    assert [(device.name, device.visible) for device in devices] == [
+        ("cuda:0", "MIG-1c2d"),
+        ("cuda:1", "MIG-3e4f"),
+    ]
+    assert [(device.used_share, device.free_gib) for device in devices] == [(0.0, None)] * 2
+    with closing(take_leases(devices, slots=None, is_explicit=False)) as leases:
+        assert names(leases) == ["MIG-1c2d", "MIG-3e4f"]
+
+
+def test_gpu_that_is_not_listed_is_said(
+    gpus: Gpus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpus(*TWO)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert available_devices(1)[0].name.startswith("cpu")
+    assert "CUDA_VISIBLE_DEVICES: nvidia-smi does not list 7" in caplog.text
+
+
+def test_trial_is_trained_again_on_a_gpu_that_is_free_with_its_own_threads(gpus: Gpus) -> None:
+    gpus("0, GPU-aaaa1111, 100, 80000", "1, GPU-bbbb2222, 100, 80000")
+    first = take_leases(available_devices()[:1], slots=1, is_explicit=False)
+    with closing(first), closing(lease_again("cuda:0", threads=3)) as again:
+        (lease,) = again.leases
+        assert names(again) == ["GPU-bbbb2222"]
+        assert (lease.devices, lease.threads) == (("cuda:0",), 3)
+        with pytest.raises(NoSuchDevice, match="is leased by another search"):
+            lease_again("cuda:0", threads=3)
+
+
+def test_trial_of_a_cpu_is_trained_again_without_a_gpu_and_one_of_a_gpu_is_not(
+    gpus: Gpus,
+) -> None:
+    (lease,) = lease_again("cpu", threads=3).leases
+    assert (lease.devices, lease.threads) == (("cpu",), 3)
+    with pytest.raises(NoSuchDevice, match="trained on a GPU, and this machine has none"):
+        lease_again("cuda:0", threads=3)
+
+
+def test_device_like_another_machine_s(gpus: Gpus) -> None:
+    assert device_like("cuda:0") == "cpu"
+    assert device_like("cpu") == "cpu"
+    gpus(*TWO)
+    assert device_like("cuda:1") == "cuda:1"
+    assert device_like("cuda:5") == "cuda:0"

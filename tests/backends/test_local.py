@@ -25,6 +25,7 @@ from tests.objectives import (
     KilledWhileInspecting,
     SaysAfterTheEnd,
     Scripted,
+    SpoilsItsGpu,
     StartsSlowly,
     Together,
 )
@@ -45,8 +46,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         silence: Silence | None = None,
         max_deaths: int = 3,
         share: Share | None = None,
+        devices: tuple[str, ...] = ("cpu",),
     ) -> LocalBackend:
-        leases = [Lease(slot=number, threads=2, share=share) for number in range(slots)]
+        leases = [Lease(slot, devices, threads=2, share=share) for slot in range(slots)]
         backend = LocalBackend(
             objective or Scripted(),
             leases,
@@ -556,3 +558,17 @@ def test_deaths_in_the_second_pass_are_not_counted_once_it_is_done(
     feed = Trials(folder, [{"act": "kill", "attempts": 2}])
     backend.run(feed)
     assert feed.outcomes[0, 2] is Outcome.COMPLETE
+
+
+def test_worker_whose_gpu_fails_every_call_runs_no_further_trial(
+    start: Start, folder: Path
+) -> None:
+    """Fails where the worker goes on: what runs next on a spoilt GPU would fail, too."""
+    feed = Trials(folder, [{}], [{"act": "spoil"}], [{}], [{}])
+    start(SpoilsItsGpu(), devices=("cuda:0",)).run(feed)
+    assert [feed.ending(number).outcome for number in range(4)] == [
+        *(Outcome.COMPLETE, Outcome.FAILED, Outcome.COMPLETE, Outcome.COMPLETE)
+    ]
+    assert "illegal memory access" in feed.ending(1).reason
+    pids = [feed.ending(number).notes["pid"] for number in (0, 2, 3)]
+    assert pids[0] != pids[1] == pids[2]

@@ -127,9 +127,11 @@ def test_adapters_are_searched_and_promoted_in_both_forms(home):
         assert merged["probability"] == pytest.approx(alone["probability"], abs=1e-5)
 
 
-def test_adapter_whose_base_has_changed_is_refused_without_a_look(home):
+@pytest.mark.parametrize("asked", ["train.adapter=lora", "train.freeze_depth=max"])
+def test_trial_whose_base_has_changed_is_refused_without_a_look(home, asked):
+    """Fails where only adapters are looked at: of other trials the head alone may be kept."""
     form = TASK_FORMS["text_classification"]
-    asked = ["train.adapter=lora", "train.epochs=1"]
+    asked = [asked, "train.epochs=1"]
     path = write_experiment(home, form, trials=1)
     study = api.search(path, overrides=asked, backend="inline", show="none")
     base = home / "encoder" / "model.safetensors"
@@ -141,6 +143,17 @@ def test_adapter_whose_base_has_changed_is_refused_without_a_look(home):
     assert count_looks(connect(None, Store.default()), split) == 0
     with pytest.raises(PromotionRefused, match="trained beside other weights than model.weights"):
         api.predict(study.name, ["a dull plot"], trial=0, say=lambda text: None)
+
+
+def test_tokenizer_that_has_changed_is_not_tested_with(home):
+    form = TASK_FORMS["text_classification"]
+    path = write_experiment(home, form, trials=1)
+    study = api.search(path, overrides=["train.epochs=1"], backend="inline", show="none")
+    file = home / "encoder" / "tokenizer.json"
+    file.write_text(file.read_text().replace('"lowercase": true', '"lowercase": false'))
+
+    with pytest.raises(PromotionRefused, match="the tokenizer of the model is no longer"):
+        api.promote(study.name, say=lambda text: None)
 
 
 def test_texts_that_have_changed_under_their_line_numbers_are_not_tested_on(home):

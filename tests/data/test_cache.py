@@ -107,3 +107,17 @@ def test_whole_file_appears_only_when_complete(tmp_path):
         file.write(b"whole")
         assert not path.exists()
     assert path.read_bytes() == b"whole"
+
+
+def test_prune_cache_leaves_what_was_downloaded(cache):
+    """Fails where a set that torchvision has downloaded goes like what can be made again."""
+    there = cache / "torchvision" / "Flowers102" / "images"
+    there.mkdir(parents=True)
+    (there / "1.jpg").write_bytes(b"x" * 100_000)
+    for path in (there / "1.jpg", there, there.parent):
+        os.utime(path, (1e8, 1e8))
+
+    removed = prune_cache(cache, keep_bytes=0)
+
+    assert {entry.key for entry in removed} == {"old", "folder", "new"}
+    assert (there / "1.jpg").exists()

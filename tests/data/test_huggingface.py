@@ -112,6 +112,29 @@ def test_rows_without_a_label_are_left_out_and_told(tmp_path, caplog):
     assert "left out 2 rows without a label" in caplog.text
 
 
+def test_class_of_minus_one_is_one_where_classes_have_no_names(tmp_path):
+    """Fails where -1 always says that a label is missing: all negative examples would be gone."""
+    rows = table(6).remove_columns("label").add_column("label", [-1, 0, 1, -1, 0, 1])
+    rows.save_to_disk(str(tmp_path / "saved"))
+
+    source = opened(tmp_path / "saved")
+
+    assert source.classes == ("-1", "0", "1")
+    assert [source.classes[each.label] for each in source.examples] == ["-1", "0", "1"] * 2
+
+
+def test_part_whose_classes_are_all_minus_one_has_none(tmp_path, caplog):
+    rows = table(3).remove_columns("label")
+    parts = {
+        "train": rows.add_column("label", [0, 1, 1]),
+        "test": rows.add_column("label", [-1, -1, -1]),
+    }
+    datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+
+    assert len(opened(tmp_path / "saved").examples) == 3
+    assert "left out 3 rows without a label" in caplog.text
+
+
 def test_class_that_never_occurs_is_left_out_and_told(tmp_path, caplog):
     rows = table(4, labels=[0, 2, 0, 2], names=("dog", "emu", "cat"))
     rows.save_to_disk(str(tmp_path / "saved"))
@@ -278,7 +301,7 @@ def test_missing_package_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "datasets", None)
     started_s = time.monotonic()
 
-    with pytest.raises(DataError, match=r"pip install 'runner\[huggingface\]'"):
+    with pytest.raises(DataError, match=r"pip install 'datasets>=4'"):
         opened(tmp_path)
 
     assert time.monotonic() - started_s < 5

@@ -10,7 +10,7 @@ from PIL import Image
 
 from runner.data.errors import DataSettingError
 from runner.data.example import Part, Source
-from runner.data.torchvision_sets import TORCHVISION_SETS, torchvision_source
+from runner.data.torchvision_sets import TORCHVISION_SETS, _told_apart, torchvision_source
 from runner.errors import DataError
 
 
@@ -139,3 +139,12 @@ def test_gz_files_alone_are_no_complete_set(tmp_path):
 
     with pytest.raises(DataSettingError, match="finds no complete MNIST there"):
         opened("MNIST", tmp_path)
+
+
+def test_classes_of_one_name_are_told_apart():
+    """As ImageNet's two cranes and two maillots; fails where only first words count."""
+    names = [("crane",), ("maillot", "tank suit"), ("crane",), ("maillot",), ("tench", "Tinca")]
+    assert _told_apart(names) == (
+        *("crane (0)", "maillot, tank suit", "crane (2)", "maillot", "tench"),
+    )
+    assert _told_apart(["cat", "dog"]) == ("cat", "dog")

@@ -167,3 +167,26 @@ def test_first_refusal_is_what_all_else_came_of() -> None:
         fail()
     assert str(first_refusal(caught.value)) == "full"
     assert first_refusal(TrackingUnreachable("gone")) is None
+
+
+def test_replacing_durably_has_the_file_on_the_disk_before_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where the name is written first, or the folder is not."""
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').resolve().name}")
+        sync(descriptor)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    with replacing(tmp_path / "a.txt", is_durable=True) as temporary:
+        temporary.write_text("whole")
+    assert done == [f"sync {temporary.name}", "rename", f"sync {tmp_path.name}"]
+    assert (tmp_path / "a.txt").read_text() == "whole"

@@ -89,3 +89,19 @@ def test_load_experiment_of_an_objective_with_a_value_that_is_not_finite_refuses
     (message,) = messages(f"{OWN}{SEARCH}, space: {{x: {described}}}}}\n")
 
     assert message.startswith(f"cats.yaml:4: search.space.{key}: x must be a finite number (seen")
+
+
+@pytest.mark.parametrize("name", ["dropout(p)", "a//b", "../a", "rate%"])
+def test_load_experiment_of_an_objective_whose_key_mlflow_does_not_take_refuses_it(
+    messages: Messages, name: str
+) -> None:
+    """Fails where any name will do: MLflow refused the whole run at its end."""
+    space = f"space: {{'{name}': {{float: [0, 1]}}}}"
+    (message,) = messages(f"{OWN}{SEARCH}, {space}}}\n")
+
+    assert "cannot be a parameter in MLflow" in message
+
+
+def test_load_experiment_of_an_objective_takes_names_that_mlflow_takes(load: Load) -> None:
+    space = "space: {'model/layer 2:rate-x.y': {float: [0, 1]}}"
+    assert load(f"{OWN}{SEARCH}, {space}}}\n").space.parameters

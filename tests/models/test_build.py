@@ -63,6 +63,15 @@ def test_build_model_dropout_and_drop_path_reach_the_model() -> None:
     assert model.get_submodule("blocks.5.drop_path1").drop_prob == 0.5
 
 
+@pytest.mark.parametrize("name", ["rexnet_100", "swin_tiny_patch4_window7_224"])
+def test_build_model_none_is_none_where_timm_has_some_by_default(name: str) -> None:
+    """Fails where a rate of 0 is not passed: rexnet would drop a fifth, swin some paths."""
+    model = _build(name)
+    rates = [getattr(each, "p", getattr(each, "drop_prob", 0.0)) for each in model.modules()]
+    assert set(rates) <= {0, None}
+    assert getattr(model, "drop_rate", 0.0) == 0.0
+
+
 def test_build_model_drop_path_on_a_model_without_is_refused() -> None:
     message = r"^drop_path = 0\.1: vgg11_bn has no drop_path; set train\.drop_path to 0$"
     with pytest.raises(TrialFailed, match=message):

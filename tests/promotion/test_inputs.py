@@ -59,6 +59,27 @@ def test_table_gives_words_where_the_model_tags_them(tmp_path: Path, suffix: str
     assert read_inputs(InputFile(sentences), ["text", "tokens"])[0].values == {"text": "a fox"}
 
 
+def test_words_of_a_csv_are_read_as_training_reads_them(tmp_path: Path):
+    """Fails where such a cell is a text: its brackets and commas would be parts of words."""
+    rows = [{"tokens": ["EU", "rejects"]}, {"tokens": "12\u00a0000 EUR"}]
+    file = written(tmp_path / "words.csv", rows)
+
+    given = read_inputs(InputFile(file), ["text", "tokens"])
+    assert [each.values for each in given] == [
+        {"tokens": ["EU", "rejects"]},
+        {"tokens": ["12\u00a0000", "EUR"]},
+    ]
+
+
+def test_line_of_a_txt_ends_where_editors_end_it(tmp_path: Path):
+    """Fails with `splitlines`, which cuts at what Unicode calls a line too."""
+    file = tmp_path / "texts.txt"
+    file.write_bytes("a\u2028fox\r\na\x0cdog\n".encode())
+
+    given = read_inputs(InputFile(file), ["text"])
+    assert [each.values["text"] for each in given] == ["a\u2028fox", "a\x0cdog"]
+
+
 def test_txt_gives_a_text_a_line(tmp_path: Path):
     file = tmp_path / "texts.txt"
     file.write_text("a fox\na, dog\n", "utf-8")

@@ -3,14 +3,16 @@
 Seen to fail with the end of a look that fails, or `end_dead` in `open_logbook`, taken out.
 """
 
+import math
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from runner.errors import TrackingUnreachable
 from runner.experiment import Experiment, Store
 from runner.promotion.gate import Evaluation
-from runner.promotion.looks import count_looks, end_look, looking, read_look
+from runner.promotion.looks import EVALUATION_ARTIFACT, count_looks, end_look, looking, read_look
 from runner.study import StudyRecord, read_study
 from runner.study.sampling import Proposal
 from runner.study.underway import has_dead
@@ -209,3 +211,18 @@ def test_look_of_a_killed_promotion_is_ended_by_the_next_command_and_a_living_on
     assert searched.status(look) == ("KILLED", "interrupted")
     assert not has_dead(searched.record.folder)
     assert Path(folder).exists()
+
+
+def test_numbers_that_are_none_are_null_in_the_file_and_themselves_again(
+    searched: Searched,
+) -> None:
+    """Fails where JSON is written as Python does: NaN is none."""
+    evaluation = replace(EVALUATION, values={"accuracy": 0.5, "auroc": math.nan})
+    with searched.look() as look:
+        end_look(searched.tracking, look, evaluation, {"metrics": {"auroc": math.nan}})
+    with TemporaryDirectory() as folder:
+        file = searched.tracking.download_artifact(look, EVALUATION_ARTIFACT, Path(folder))
+        assert "NaN" not in file.read_text()
+    found = read_look(searched.tracking, look)
+    assert found.values["accuracy"] == 0.5
+    assert math.isnan(found.values["auroc"])

@@ -204,3 +204,15 @@ def test_duration_is_said_as_people_do(seconds, said):
 
 def test_short_rounds_numbers_for_reading():
     assert short({"a": 0.000123456, "b": 3, "c": "adamw"}) == "a=0.000123  b=3  c=adamw"
+
+
+def test_live_view_shows_values_that_look_like_markup():
+    """Fails where they are read as markup: the view would end, and the search with it."""
+    view = LiveView(GOAL)
+    prompt = trial(0, params={"prompt": "[INST] {q} [/INST]"})
+    view.began(prompt, Lease(0), 3)
+    console = Console(width=140, record=True, file=io.StringIO())
+
+    console.print(view.render())
+
+    assert "[INST] {q} [/INST]" in console.export_text()

@@ -57,3 +57,14 @@ def test_rows_unlike_those_of_another_chunk_are_refused_in_memory_too():
 
     with pytest.raises(ValueError, match=r"shape=\(4,\).* computed, where other .*shape=\(5,\)"):
         make_in_memory(order(compute))
+
+
+def test_sets_for_which_others_leave_no_memory_are_given_up(monkeypatch, counting):
+    """Fails where memory is looked at once: several workers would all take half of it."""
+    left = iter([10**12, 10**12, 10**12, 0])
+    monkeypatch.setattr(in_memory, "free_memory", lambda: next(left))
+
+    with pytest.raises(TooLarge):
+        make_in_memory(order(counting))
+
+    assert counting.chunks == [0, 4]

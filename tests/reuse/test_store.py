@@ -280,7 +280,7 @@ def test_disk_that_is_full_half_way_keeps_features_in_memory(
 def test_disk_without_enough_space_is_not_begun_to_be_filled(
     tmp_path, counting, caplog, monkeypatch
 ):
-    monkeypatch.setattr(in_memory, "_SHARE_OF_FREE_MEMORY", 10**9)
+    monkeypatch.setattr(in_memory, "free_memory", lambda: 10**18)
     free = shutil.disk_usage(tmp_path).free
     row_bytes = {"dense": free // COUNT + 10**6}
 

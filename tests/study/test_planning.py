@@ -57,6 +57,16 @@ def test_plan_lines_say_how_many_trials_are_asked_for_at_once(wave, free, line):
     assert line in plan_lines(made_plan(wave=wave, wave_without_results=free))
 
 
+def test_plan_lines_say_when_the_sampler_will_be_slow():
+    line = (
+        "sampler: gp takes seconds to propose a trial after some hundred; tpe takes milliseconds"
+    )
+    by_gp = {"name": "n", "search": {"sampler": "gp", "pruner": "none"}}
+    assert line in plan_lines(made_plan(experiment=by_gp, trials=100))
+    assert line not in plan_lines(made_plan(experiment=by_gp, trials=40))
+    assert line not in plan_lines(made_plan(trials=100))
+
+
 def test_plan_lines_say_when_a_population_is_compared():
     made = made_plan(trials=24, segments=[[0, 2], [2, 4], [4, 5]], wave_without_results=10**6)
     assert "population: 8 at a time, compared after epoch 2, 4" in plan_lines(made)

@@ -412,4 +412,4 @@ def test_missing_psycopg_says_what_to_install(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == StudyError.exit_code
-    assert "pip install 'runner[postgres]'" in done.stderr
+    assert "pip install 'psycopg[binary]>=3.2'" in done.stderr

@@ -164,3 +164,12 @@ def test_attended_command_of_a_killed_process_ends_with_all_it_started() -> None
 def test_attended_command_gives_its_status(code: str, status: int) -> None:
     done = subprocess.run(attended([sys.executable, "-c", code]), start_new_session=True)
     assert done.returncode == status
+
+
+def test_free_port_on_the_loopback_of_the_other_protocol() -> None:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert free_port("::1", 0) > 0

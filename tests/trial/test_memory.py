@@ -1,7 +1,9 @@
 """Out of memory: a real allocator that refuses, and gradients that stay the same."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from runner.trial import (
     Decision,
     FineTune,
     Job,
+    Lease,
     Outcome,
     TrialSpec,
     run_job,
@@ -28,6 +31,7 @@ from runner.trial.memory import (
     with_shrinking_micro_batch,
 )
 from runner.trial.modality import Moment
+from runner.trial.precision import Numerics, choose_numerics
 from runner.trial.progress import Goal
 from runner.trial.stepping import Stepper
 from runner.trial.training import Training
@@ -371,3 +375,66 @@ def test_peak_is_said_of_an_attempt_that_trained_and_of_no_other(store, spec, le
     told_on_replay = fine_tune(bench, spec, lease, Recorder({1: Decision.PAUSE}))
     assert told_on_replay.notes["epochs"] == 1
     assert told_on_replay.notes["peak_memory_gib"] is None
+
+
+def test_what_did_not_fit_is_gone_before_the_next_attempt(store, spec, lease, monkeypatch):
+    """Fails where the first attempt's model, optimiser and gradients stay beside the second's."""
+    left: list[weakref.ref] = []
+    prepare = Training.prepare
+
+    def prepare_little(self: Training, channel: Recorder) -> None:
+        assert all(model() is None for model in left)
+        left.append(weakref.ref(self.model))
+        prepare(self, channel)
+        if self.micro_batch > 8:
+            raise MemoryError
+
+    monkeypatch.setattr(Training, "prepare", prepare_little)
+    bench = Bench(small_experiment(epochs=1), store)
+    gc.collect()
+    gc.disable()
+    try:
+        ending = fine_tune(bench, spec, lease, Recorder())
+    finally:
+        gc.enable()
+
+    assert ending.outcome is Outcome.COMPLETE
+    assert ending.notes["micro_batch"] == 8
+    assert len(left) == 3
+
+
+def test_data_of_a_trial_of_a_job_do_not_count_for_the_next(store, tmp_path, monkeypatch):
+    """Fails where they count until the job ends, though they have gone with their trial."""
+    released: list[int] = []
+    monkeypatch.setattr(Bench, "release", lambda self: released.append(len(recorder.endings)))
+    recorder = Recorder()
+    specs = [TrialSpec(Attempt(n, 0), {}, 7, str(tmp_path / str(n))) for n in range(2)]
+
+    run_job(
+        FineTune(small_experiment(epochs=1), store), Job(tuple(specs)), Lease(slot=0), recorder
+    )
+
+    assert [ending.outcome for ending in recorder.endings] == [Outcome.COMPLETE] * 2
+    assert released == [0, 1, 2]
+
+
+def test_older_gpus_compute_in_float16(monkeypatch):
+    """Fails where emulation counts: torch has it on every GPU, and it is slow."""
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    model = torch.nn.Linear(2, 2)
+    numerics = choose_numerics(model, "cuda", precision="auto", channels_last=False)
+    assert numerics.dtype is torch.float16
+
+
+def test_checkpoint_of_a_device_without_a_scaler_goes_on_with_one(store, spec, lease, monkeypatch):
+    bench = Bench(small_experiment(checkpoint="every"), store)
+    recorder = Recorder({1: Decision.PAUSE})
+    assert fine_tune(bench, spec, lease, recorder).outcome is Outcome.PAUSED
+    monkeypatch.setattr(
+        Numerics,
+        "grad_scaler",
+        lambda self: torch.amp.GradScaler("cpu", enabled=True),
+    )
+    assert fine_tune(bench, spec, lease, Recorder()).outcome is Outcome.COMPLETE

@@ -1,16 +1,20 @@
 """Shared features give what the whole model gives, and are used only where that holds."""
 
+import json
 from pathlib import Path
 
+import PIL
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from runner.experiment import TASK_FORMS, Experiment, Store, load_experiment
-from runner.trial import Attempt, Decision, FineTune, Lease, Outcome, TrialSpec
+from runner.trial import Attempt, Decision, FineTune, Lease, Outcome, TrialSpec, making
 from runner.trial.bench import Bench
 from runner.trial.checkpoint import WEIGHTS
 from runner.trial.finetune import fine_tune
+from runner.trial.making import FeatureMaker
+from runner.trial.precision import choose_numerics
 from tests.tiny_tasks import write_experiment
 from tests.trial.conftest import Recorder
 
@@ -93,6 +97,19 @@ def test_trial_on_features_of_texts_equals_the_plain_one(store, tmp_path, task, 
 
     require_equal(shared, plain)
     assert shared[1].notes["reuse"] == note
+
+
+def test_trial_of_texts_that_are_padded_in_front_takes_the_plain_way(store, tmp_path):
+    """Fails where the tokenizer is not asked: features would lie where the mask has padding."""
+    path = write_experiment(tmp_path, TASK_FORMS["text_classification"])
+    asked = load_experiment(str(path)).resolved()
+    settings = next(tmp_path.rglob("tokenizer_config.json"))
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "padding_side": "left"}))
+
+    shared, plain = both(asked, store, tmp_path, freeze_depth=1)
+
+    require_equal(shared, plain)
+    assert shared[1].notes["reuse"].startswith("plain: texts are padded in front")
 
 
 @pytest.mark.parametrize(
@@ -187,3 +204,26 @@ def test_inspection_says_what_is_shared_and_what_it_takes(glyphs, store, train, 
     facts = FineTune(Experiment.model_validate(asked), store).inspect(Lease(slot=0))
 
     assert facts.details["lines"][-1] == line
+
+
+def test_features_are_kept_apart_by_what_prepared_the_examples(glyphs, store, monkeypatch):
+    """Fails where the key leaves one out: trials would go on with pixels of another decoder."""
+    bench = Bench(Experiment.model_validate(glyphs), store)
+    recipe = bench.experiment.recipe({})
+    built = bench.build(recipe, 7)
+    numerics = choose_numerics(
+        built.model, "cpu", precision="float32", channels_last=recipe.channels_last
+    )
+
+    def key() -> str:
+        maker = FeatureMaker(bench, recipe, built, numerics, threads=1)
+        return json.dumps(maker._key(bench.train, None), sort_keys=True, default=str)
+
+    keys = [key(), key()]
+    monkeypatch.setattr(PIL, "__version__", "99.0")
+    keys.append(key())
+    monkeypatch.setattr(making, "__version__", "99.0")
+    keys.append(key())
+
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3

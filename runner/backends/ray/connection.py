@@ -17,7 +17,7 @@ from ray._raylet import Config  # type: ignore[attr-defined]
 from runner.backends.process import KEEP_MEMORY, spinning
 from runner.backends.ray.cluster import Cluster, Needs, usual_needs
 from runner.errors import RunnerError
-from runner.experiment import RaySettings
+from runner.experiment import RaySettings, first_line
 from runner.trial import Lease
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def _begin(how: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
     except ray.exceptions.AuthenticationError as error:
         raise RunnerError(f"Ray at {how['address']} wants a token. {_TOKEN}") from error
     except (ConnectionError, RuntimeError, ValueError) as error:
-        text = str(error).strip().splitlines()[0]
+        text = first_line(error)
         raise RunnerError(
             f"Ray at {how['address']} cannot be used: {text}{_refusal(how['address'])}"
         ) from error

@@ -139,10 +139,13 @@ class JobTrainable(Trainable):  # type: ignore[misc]
         self._address = address
         self._silence = silence
         self._thread: threading.Thread | None = None
+        self._is_fit = True
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job; refused while the last one computes."""
+        """Take the next job; refused while the last one computes, and once nothing can be."""
+        if not self._is_fit:
+            return False
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout=1.0)
             if self._thread.is_alive():
@@ -202,7 +205,7 @@ class JobTrainable(Trainable):  # type: ignore[misc]
                 return
             root.addHandler(handler)
             root.setLevel(logging.INFO)
-            run_job(self._objective, job, self._lease, channel)
+            self._is_fit = run_job(self._objective, job, self._lease, channel)
         finally:
             root.removeHandler(handler)
             redirect(output, error)

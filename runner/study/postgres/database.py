@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise StudyError(
         f"${STORAGE_VARIABLE} is set, and studies in PostgreSQL need psycopg: "
-        "pip install 'runner[postgres]'"
+        "pip install 'psycopg[binary]>=3.2'"
     ) from error
 
 # postgresql+psycopg:// is how SQLAlchemy, and so MLflow, names the same.

@@ -14,8 +14,9 @@ class SavedTrial:
         params: The parameters' values by name, as the trial had them.
         number: The trial's number in its study.
         seed: The trial's.
-        devices: What may be used now.
-        threads: CPU threads that may be used now.
+        devices: Where it was trained, or what this machine has in its place; whether they are free
+            nobody has looked.
+        threads: CPU threads that it had.
         folder: The trial's scratch folder, with what the trial left there.
         model: The file or folder that it saved (`save_model`, or the message `model`); None if
             it saved none.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from runner.errors import TrialOutOfMemory
-from runner.experiment import Recipe
+from runner.experiment import Recipe, first_line
 from runner.trial.fused.contract import HeadEnding, HeadFeatures, HeadSetting, HeadTrial
 from runner.trial.fused.running import RunningHead
 from runner.trial.fused.together import End, Together
@@ -63,7 +63,7 @@ def fuse_heads(
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
             # Outside the except block, so that the traceback no longer holds the batch's tensors.
             waiting += _halves(together, reason, setting, end)
 

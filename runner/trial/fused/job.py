@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from runner import models
 from runner.trial.bench import Bench, Built
 from runner.trial.boundary import ending_of
@@ -23,6 +25,9 @@ from runner.trial.seeding import derive_seed
 from runner.trial.training import Leave
 
 logger = logging.getLogger(__name__)
+
+# At most: features are kept in the number format they were computed in.
+_BYTES_OF_A_NUMBER = 4
 
 
 def train_heads(
@@ -133,10 +138,14 @@ def _head_features(company: _Company, route: Route) -> HeadFeatures | None:
         return None
     if route.cut != company.built.groups.count or len(train.views[0].shape) != 2:
         return None
+    rows = len(train.views) * len(bench.train) + len(bench.validation)
+    nbytes = rows * train.views[0].shape[1] * _BYTES_OF_A_NUMBER
+    is_room = device.type != "cuda" or bench.residency.take(nbytes, device)
+    place = device if is_room else torch.device("cpu")
     return HeadFeatures(
-        train=train.whole(device),
+        train=train.whole(place),
         train_targets=bench.train.targets,
-        validation=validation.whole(device)[0],
+        validation=validation.whole(place)[0],
         validation_targets=bench.validation.targets,
         validation_ids=bench.validation.ids,
         lengths=train.lengths,

@@ -11,7 +11,7 @@ from runner.trial.parallel.helpers import Helpers
 from runner.trial.parallel.messages import Task
 from runner.trial.parallel.norms import BatchNorms
 from runner.trial.parallel.ranks import Ranks
-from runner.trial.sharing import obstacle
+from runner.trial.route import why_plain
 from runner.trial.training import Leave, Training
 
 if TYPE_CHECKING:
@@ -154,7 +154,6 @@ def _trains_head_alone(training: Training) -> bool:
 
 def _may_train_head_alone(training: Training) -> bool:
     """Whether it will, if the features of all other layers can be had."""
-    built, recipe = training.built, training.recipe
-    count = built.groups.count
-    why_no_features = obstacle(training.bench.experiment, recipe, groups=count)
-    return built.depth == count and why_no_features is None
+    built = training.built
+    is_alone = built.depth == built.groups.count
+    return is_alone and why_plain(training.bench, training.recipe, built) is None

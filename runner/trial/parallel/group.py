@@ -8,9 +8,13 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from runner.errors import TrialLost
+
 # Ranks wait for each other no longer than this: while one of them compiles (a minute or two), the
 # others wait in an all-reduce. One that has died is noticed at once and in another way.
 TIMEOUT_S = 600.0
+# They are all there when they are told to join. One that cannot says nothing to those that wait.
+JOIN_S = 60.0
 
 
 def join_group(meeting: Path, *, rank: int, size: int, device: str) -> None:
@@ -24,15 +28,24 @@ def join_group(meeting: Path, *, rank: int, size: int, device: str) -> None:
         rank: Which this process is.
         size: How many there are.
         device: Where it computes.
+    Raises:
+        TrialLost: If one of them does not come.
     """
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
     if loopback is not None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", loopback)
     is_cuda = device.startswith("cuda")
+    store = dist.FileStore(str(meeting.absolute()), size)  # type: ignore[attr-defined]
+    ranks = [f"rank {number}" for number in range(size)]
+    store.set(ranks[rank], "is here")
+    try:
+        store.wait(ranks, timedelta(seconds=JOIN_S))
+    except RuntimeError as error:
+        raise TrialLost("a process of the trial has not come to train with the others") from error
     dist.init_process_group(
         "nccl" if is_cuda else "gloo",
-        init_method=meeting.absolute().as_uri(),
+        store=store,
         rank=rank,
         world_size=size,
         timeout=timedelta(seconds=TIMEOUT_S),

@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from runner.errors import TrialFailed, TrialLost
+from runner.experiment import first_line
 
 # Tensors travel in pieces of about this size: few messages, and little memory beside the model.
 BUCKET_BYTES = 32 * 2**20
@@ -115,7 +116,7 @@ def _move(tensors: Sequence[Tensor], exchange: Callable[[Tensor], object]) -> No
         try:
             exchange(flat)
         except RuntimeError as error:
-            said = str(error).strip().splitlines()[0]
+            said = first_line(error)
             raise TrialLost(f"the devices of the trial have lost touch ({said})") from error
         parts = torch.split(flat, [tensor.numel() for tensor in bucket])
         for tensor, part in zip(bucket, parts, strict=True):

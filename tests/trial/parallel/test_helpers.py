@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from runner.errors import TrialLost
 from runner.experiment import Store
 from runner.heartbeat import pulse
 from runner.trial import Attempt, FineTune
+from runner.trial.parallel import group
 from runner.trial.parallel.helpers import Helpers
 from runner.trial.parallel.messages import Said
 from runner.trial.standalone import Printed
@@ -55,3 +57,14 @@ def test_trial_that_is_printed_shows_signs_of_life(tmp_path: Path) -> None:
     before = pulse.beats
     Printed(print).decision(Attempt(0, 0))
     assert pulse.beats == before + 1
+
+
+def test_rank_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where ranks wait for it as long as for one another's gradients."""
+    monkeypatch.setattr(group, "JOIN_S", 0.5)
+    started_s = time.monotonic()
+    with pytest.raises(TrialLost, match="has not come"):
+        group.join_group(tmp_path / "meeting", rank=0, size=2, device="cpu")
+    assert time.monotonic() - started_s < 0.1 * group.TIMEOUT_S
