@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from runner.experiment.addresses import is_address
-from runner.experiment.settings import ModelSettings, is_weights_path
+from runner.experiment.data_settings import HuggingFaceData
+from runner.experiment.settings import FOLDER_STARTS, ModelSettings, is_weights_path
 
 _Data = TypeVar("_Data", bound=BaseModel)
 _PARTS = ("path", "validation_path", "test_path")
@@ -28,17 +29,27 @@ def data_paths(data: BaseModel) -> dict[str, str]:
     """The paths of data settings by key; addresses are none."""
     keys = _PATH_KEYS.get(getattr(data, "source", ""), ())
     given = {key: getattr(data, key) for key in keys if getattr(data, key) is not None}
+    if isinstance(data, HuggingFaceData) and Path(data.name).is_absolute():
+        given["name"] = data.name
     return {key: path for key, path in given.items() if not is_address(path)}
 
 
 def model_paths(model: ModelSettings) -> dict[str, str]:
-    """The paths of model settings by key: weights and tokenizer, as far as they are paths."""
+    """The paths of model settings by key: of weights, tokenizer and name those that are paths."""
     given = {"weights": model.weights, "tokenizer": model.tokenizer}
+    if model.weights == "none" and model.name.startswith(FOLDER_STARTS):
+        given["name"] = model.name
     return {key: path for key, path in given.items() if path and is_weights_path(path)}
 
 
 def absolute_data(data: _Data, base: Path) -> _Data:
     """The data settings with their paths absolute."""
+    if isinstance(data, HuggingFaceData):
+        folder = _absolute(data.name, base)
+        # Path raises for names that are too long.
+        if os.path.exists(folder):  # noqa: PTH110
+            # Not of the hub, then: a folder of the same layout.
+            data = data.model_copy(update={"name": folder})
     return _with_paths(data, data_paths(data), partial(_absolute, base=base))
 
 

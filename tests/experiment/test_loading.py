@@ -328,6 +328,23 @@ def test_load_experiment_makes_the_paths_of_all_parts_of_texts_absolute(
     assert data["test_path"] == "/c.csv"
 
 
+def test_load_experiment_makes_folders_in_the_place_of_hub_names_absolute(
+    tmp_path: Path, load: Load, minimal: str
+) -> None:
+    """Fails where they stay as they are: later commands, which have no file, would ask the hub."""
+    (tmp_path / "saved").mkdir()
+    saved = load(minimal, "data={source: huggingface, name: saved}")
+    assert saved.data.model_dump()["name"] == str(tmp_path / "saved")
+    for name in ("uoft-cs/cifar10", "n" * 300):
+        hub = load(minimal, f"data={{source: huggingface, name: {name}}}")
+        assert hub.data.model_dump()["name"] == name
+    task = "task: text_classification\ndata: {source: table, path: a.csv}\nname: cats\n"
+    model = load(f"{task}model: {{name: ../tiny, weights: none}}\n").model
+    assert model.name == str(tmp_path.parent / "tiny")
+    named = load(f"{task}model: {{name: bert, weights: none}}\n").model
+    assert named.name == "bert"
+
+
 def test_import_of_the_room_is_light() -> None:
     code = (
         "import sys, runner.experiment as e; e.load_experiment(sys.argv[1]); "
