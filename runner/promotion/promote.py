@@ -1,6 +1,5 @@
 """Promotion: evaluate a trial on the test split, pass the gate, register, move the alias."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from runner.promotion.gate import (
     require_same_split,
 )
 from runner.promotion.looks import TAG_SPLIT, count_looks, end_look, looking, read_look
+from runner.promotion.names import predict_command, require_names
 from runner.promotion.own import own
 from runner.promotion.packaging import register_model
 from runner.promotion.subject import Subject
@@ -100,7 +100,7 @@ def promote(
     registered = name or record.name
     if "experiment" not in record.attributes:
         raise NotFound(f"the study {study!r} has no trial yet")
-    _require_names(registered, alias)
+    require_names(registered, alias)
     resolved = record.attributes["experiment"]
     is_asked = resolved["tracking"]["uri"] is not None
     tracking = connect(resolved["tracking"]["uri"], store)
@@ -133,39 +133,17 @@ def promote(
         looks,
         look,
         comparison,
-        _predict_command(subject, registered, alias, tracking if is_asked else None),
+        predict_command(
+            registered,
+            subject.example,
+            alias=alias,
+            address=tracking.shown_uri if is_asked else None,
+        ),
         f"MLFLOW_TRACKING_URI={tracking.shown_uri} mlflow models serve "
         f"-m models:/{registered}@{alias} --env-manager local"
         if subject.is_served
         else "",
     )
-
-
-def _require_names(registered: str, alias: str) -> None:
-    """Before anything is looked at: MLflow refuses some names at the very end.
-
-    Raises:
-        PromotionRefused: If a model or an alias cannot be called so.
-    """
-    if not registered.strip() or set("/:") & set(registered):
-        raise PromotionRefused(f"--name {registered}: a model's name has neither `/` nor `:`")
-    is_kept = alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias)
-    if is_kept or not re.fullmatch(r"[\w-]{1,255}", alias):
-        raise PromotionRefused(
-            f"--alias {alias}: has letters, digits, `_` and `-`, and is neither `latest` nor "
-            "`v` with a number, which MLflow keeps for itself"
-        )
-
-
-def _predict_command(
-    subject: Subject, registered: str, alias: str, tracking: Tracking | None
-) -> str:
-    """What asks the model that has just been promoted; empty where nothing can."""
-    if not subject.example:
-        return ""
-    model = registered if alias == "champion" else f"{registered}@{alias}"
-    where = "" if tracking is None else f" --tracking-uri {tracking.shown_uri}"
-    return f"python -m runner predict {model} {subject.example}{where}"
 
 
 def _subject(
