@@ -225,7 +225,7 @@ def _port(text: str) -> int:
 def _print_json(value: Any) -> None:
     from runner.experiment import json_text
 
-    print(json_text(value, indent=1))
+    print(json_text(value, indent=1, default=str))
 
 
 def _search(options: argparse.Namespace) -> int:

@@ -2,13 +2,23 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def json_text(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON; numbers that are not finite are null, what JSON has no form for is text."""
-    return json.dumps(_finite(value), indent=indent, default=str, allow_nan=False)
+def json_text(
+    value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None
+) -> str:
+    """A value as JSON, in which numbers that are not finite are null.
+
+    Args:
+        value: Of what JSON knows, and what `default` makes such of.
+        indent: As in `json.dumps`.
+        default: As in `json.dumps`.
+    Raises:
+        TypeError: If JSON has no form for something in it.
+    """
+    return json.dumps(_finite(value), indent=indent, default=default, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
